@@ -1,0 +1,79 @@
+"""Where things lie: DATA, CHECKPOINTS, PRECALCULATED, GRAPHS and RUNS, all below one home folder.
+
+The home is, in this order: the environment variable ``COLORIZE_HOME`` (a Drive folder on Colab),
+the source checkout when the library runs from one, and ``~/colorize`` when it was installed as a
+package. It is looked up at every call, never at import, and never taken from the working directory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def home() -> Path:
+    """The folder that holds all the others. It need not exist yet."""
+    configured = os.environ.get("COLORIZE_HOME")
+    if configured:
+        return Path(configured).expanduser().resolve()
+    checkout = _PACKAGE.parent
+    if (checkout / "colorization.ipynb").is_file() and (checkout / "pyproject.toml").is_file():
+        return checkout
+    return Path.home() / "colorize"
+
+
+def data() -> Path:
+    """Downloaded data sets, one folder or archive each. Never committed."""
+    return home() / "DATA"
+
+
+def checkpoints() -> Path:
+    """Trained weights, their cards and results."""
+    return home() / "CHECKPOINTS"
+
+
+def precalculated() -> Path:
+    """The table of ab bins and the color priors."""
+    return home() / "PRECALCULATED"
+
+
+def graphs() -> Path:
+    """Figures written by the notebook."""
+    return home() / "GRAPHS"
+
+
+def runs() -> Path:
+    """TensorBoard event files, one folder a run."""
+    return home() / "RUNS"
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Give a temporary path beside ``path``; on leaving without error, flush it and rename it.
+
+    A reader sees the old file or the whole new one, never half of it, whenever the writer dies.
+    The folder is made when it is missing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(
+        prefix=f".{path.name}.", suffix=".tmp" + path.suffix, dir=path.parent
+    )
+    os.close(descriptor)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
+        # mkstemp makes private files; what is published takes the permissions of any new file.
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o666 & ~umask)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
