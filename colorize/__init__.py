@@ -1,1 +1,65 @@
-"""Automatic image colorization in PyTorch."""
+"""Automatic image colorization in PyTorch.
+
+``from colorize import ...`` gives the public names below. They are imported when first asked for,
+so that importing the package stays quick and does nothing else.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from colorize.checkpoint import list_models as list_models
+    from colorize.checkpoint import load_model as load_model
+    from colorize.checkpoint import save_checkpoint as save_checkpoint
+    from colorize.color import lab_to_rgb as lab_to_rgb
+    from colorize.color import rgb_to_lab as rgb_to_lab
+    from colorize.data import ColorizationDataset as ColorizationDataset
+    from colorize.errors import ColorizeError as ColorizeError
+    from colorize.evaluation import evaluate as evaluate
+    from colorize.experiments import EXPERIMENTS as EXPERIMENTS
+    from colorize.experiments import Recipe as Recipe
+    from colorize.experiments import get_experiment as get_experiment
+    from colorize.inference import colorize_image as colorize_image
+    from colorize.models import ClassificationModel as ClassificationModel
+    from colorize.models import Colorizer as Colorizer
+    from colorize.models import EuclideanModel as EuclideanModel
+    from colorize.models import SimplifiedModel as SimplifiedModel
+    from colorize.models import UNetModel as UNetModel
+    from colorize.quantization import annealed_mean as annealed_mean
+    from colorize.quantization import published_bin_centers as published_bin_centers
+    from colorize.quantization import soft_encode as soft_encode
+    from colorize.runner import run_experiment as run_experiment
+    from colorize.training import FitOptions as FitOptions
+    from colorize.training import fit as fit
+
+_HOMES = {
+    "colorize.checkpoint": ("list_models", "load_model", "save_checkpoint"),
+    "colorize.color": ("lab_to_rgb", "rgb_to_lab"),
+    "colorize.data": ("ColorizationDataset",),
+    "colorize.errors": ("ColorizeError",),
+    "colorize.evaluation": ("evaluate",),
+    "colorize.experiments": ("EXPERIMENTS", "Recipe", "get_experiment"),
+    "colorize.inference": ("colorize_image",),
+    "colorize.models": (
+        "ClassificationModel",
+        "Colorizer",
+        "EuclideanModel",
+        "SimplifiedModel",
+        "UNetModel",
+    ),
+    "colorize.quantization": ("annealed_mean", "published_bin_centers", "soft_encode"),
+    "colorize.runner": ("run_experiment",),
+    "colorize.training": ("FitOptions", "fit"),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOME_OF[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -159,7 +159,9 @@ def _reduce_chroma(lab: Tensor) -> Tensor:
 
 
 def _mix(channels: Tensor, matrix: Tensor) -> Tensor:
-    return torch.einsum("rc,nchw->nrhw", matrix, channels)
+    # Autocast would round the product to half precision: whole units of Lab.
+    with torch.autocast(channels.device.type, enabled=False):
+        return torch.einsum("rc,nchw->nrhw", matrix, channels)
 
 
 # The caches hold 27 or 256 numbers for each device that was used; they are filled by the first

@@ -19,9 +19,17 @@ class DataError(ColorizeError):
     """A data set is missing, empty or does not look as expected."""
 
 
+class MissingPriorError(DataError):
+    """A prior was never counted or fetched."""
+
+
 class CheckpointError(ColorizeError):
     """A checkpoint is missing, damaged, or does not fit the model."""
 
 
 class TrainingError(ColorizeError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+class DownloadError(ColorizeError):
+    """A data set or weights file could not be fetched, checked or unpacked."""

@@ -37,6 +37,11 @@ def checkpoints() -> Path:
     return home() / "CHECKPOINTS"
 
 
+def shipped_checkpoints() -> Path:
+    """The trained weights inside an installed package; in a checkout they are in CHECKPOINTS."""
+    return _PACKAGE / "trained"
+
+
 def precalculated() -> Path:
     """The table of ab bins and the color priors."""
     return home() / "PRECALCULATED"

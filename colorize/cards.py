@@ -1,0 +1,182 @@
+"""Model cards and tables in Markdown, written from results and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from colorize import paths
+from colorize.errors import DataError
+
+TERMS = {
+    "tiny-imagenet": "Tiny ImageNet, from ImageNet: non-commercial research",
+    "vehicles": "ImageNet: non-commercial research",
+    "vehicles-final": "ImageNet: non-commercial research",
+    "bundled": "photographs inside scikit-image, matplotlib and scikit-learn, under their licences",
+}
+COLUMNS = {
+    "rmse_ab": "RMSE ab",
+    "rmse_rgb": "RMSE RGB",
+    "psnr": "PSNR [dB]",
+    "ssim": "SSIM",
+    "colorfulness": "colorfulness",
+}
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def spread(value: Mapping[str, float], digits: int = 2) -> str:
+    """Mean and spread over the images."""
+    return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}"
+
+
+def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """One row a model, the truth and grey as bounds; all measured on the same images.
+
+    Args:
+        results: by name, as ``colorize.runner.run_experiment`` returns them.
+    """
+    rows = [
+        [name, f"{r['parameters'] / 1e6:.1f} M", *_metric_cells(r["test"])]
+        for name, r in results.items()
+    ]
+    some = next(iter(results.values()))
+    rows.append(["grey", "", *_metric_cells(some["grey"])])
+    rows.append(["truth", "", "0", "0", "∞", "1", spread(some["test"]["colorfulness_truth"])])
+    return table(["model", "parameters", *COLUMNS.values()], rows)
+
+
+def experiments_table(experiments: Mapping[str, Mapping[str, Any]]) -> str:
+    """Name, what it changes, and the claim it tests; one row an experiment.
+
+    Args:
+        experiments: ``dataclasses.asdict`` of them, by name.
+    """
+    rows = []
+    for name, e in experiments.items():
+        prior = e["prior"] or "none"
+        smoothing = f", smoothed over {e['smoothing']}" if e["smoothing"] else ""
+        parent = e["parent"] or ""
+        rows.append([f"`{name}`", parent, f"{e['model']}; prior {prior}{smoothing}", e["claim"]])
+    return table(["experiment", "differs from", "model and prior", "claim"], rows)
+
+
+def findings_table(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """Every trained experiment against its parent: what changed, and by how much on the test set.
+
+    A difference below two standard errors of the two means is called undecided. It speaks of
+    these images and this seed only.
+    """
+    rows = []
+    for name, result in results.items():
+        parent = result["experiment"]["parent"]
+        if parent in results and result["test"]["n"] == results[parent]["test"]["n"]:
+            cells = [
+                _difference(result["test"][key], results[parent]["test"][key], result["test"]["n"])
+                for key in ("rmse_ab", "psnr", "colorfulness")
+            ]
+            rows.append([f"{name} against {parent}", *cells, result["experiment"]["claim"]])
+    if not rows:
+        return "No experiment and its parent have both been trained and tested on the same images."
+    return table(["comparison", "Δ RMSE ab", "Δ PSNR [dB]", "Δ colorfulness", "claim"], rows)
+
+
+def _difference(ours: Mapping[str, float], theirs: Mapping[str, float], n: int) -> str:
+    error = ((ours["std"] ** 2 + theirs["std"] ** 2) / n) ** 0.5
+    change = ours["mean"] - theirs["mean"]
+    verdict = "" if abs(change) >= 2 * error else ", undecided"
+    return f"{change:+.2f} (± {error:.2f}{verdict})"
+
+
+_BEGIN, _END = "<!-- {name}: written by colorize tables -->", "<!-- /{name} -->"
+
+
+def replace_section(text: str, name: str, content: str) -> str:
+    """Put ``content`` between the two comments that mark a section of a Markdown file.
+
+    Raises:
+        DataError: when the marks are missing.
+    """
+    begin, end = _BEGIN.format(name=name), _END.format(name=name)
+    if text.count(begin) != 1 or text.count(end) != 1:
+        raise DataError(f"expected the marks {begin} and {end} once each")
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
+
+
+def readme_sections(
+    experiments: Mapping[str, Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]]
+) -> dict[str, str]:
+    """The sections of the README that hold numbers or names of experiments, by name."""
+    sections = {"experiments": experiments_table(experiments)}
+    if not results:
+        sections["results"] = "No experiment has been trained yet."
+        return sections
+    some = next(iter(results.values()))
+    machine = some["machine"]
+    seeds = sorted({r["experiment"]["seed"] for r in results.values()})
+    hardware = machine["gpu"] or f"{machine['cores']} cores, no GPU"
+    sections["results"] = (
+        metrics_table(results) + f"\n\nn = {some['test']['n']} test images; mean ± spread over the "
+        f"images; one run each, seed {', '.join(map(str, seeds))}; {machine['platform']}, "
+        f"{hardware}, torch {machine['torch']}. From `CHECKPOINTS/*.json`."
+    )
+    return sections
+
+
+def write_card(results: Mapping[str, Any], path: Path) -> Path:
+    """Write a checkpoint's card: data and terms, recipe, numbers, limits."""
+    with paths.replacing(path) as temporary:
+        temporary.write_text(card(results), encoding="utf-8")
+    return path
+
+
+def card(results: Mapping[str, Any]) -> str:
+    """The text of a checkpoint's card."""
+    experiment, data, machine = results["experiment"], results["data"], results["machine"]
+    recipe, spec = experiment["recipe"], experiment["data"]
+    name = experiment["name"]
+    sizes = ", ".join(f"{part} {found['images']:,}" for part, found in data.items())
+    grey = sum(found["grey_left_out"] for found in data.values())
+    gpu = machine["gpu"] or f"no GPU, {machine['cores']} cores"
+    prior = experiment["prior"] or "none"
+    smoothing = f", smoothed over {experiment['smoothing']}" if experiment["smoothing"] else ""
+    return f"""# {name}
+
+{experiment["claim"]}
+
+- Model: `{experiment["model"]}`, options {_plain(experiment["options"])}, \
+{results["parameters"]:,} parameters.
+- Data: {spec["name"]}, {len(spec["classes"]) or "all"} classes. Images: {sizes}; \
+{grey} grey ones left out. Terms: {TERMS.get(spec["name"], "see its source")}.
+- Prior of the rebalancing: {prior}{smoothing}; λ = {experiment["lam"]}.
+- Recipe: {recipe["optimizer"]}, peak rate {recipe["lr"]:g}, {recipe["schedule"]} schedule, batch \
+{recipe["batch_size"]}, crop {recipe["crop"]} px, {recipe["epochs"]:g} epochs; seed \
+{experiment["seed"]}.
+- Training: {results["images_seen"]:,} images in {results["seconds"] / 60:.1f} minutes \
+({machine["platform"]}, {gpu}, torch {machine["torch"]}).
+- Made by: `python -m colorize train {name} --scale {experiment["scale"]}`; numbers in \
+`{name}.json`.
+
+## Test, n = {results["test"]["n"]}, mean ± spread over the images
+
+{metrics_table({name: results})}
+
+## Limits
+
+Trained on {recipe["crop"]} px crops of {spec["name"]} only: on other subjects it guesses, mostly \
+towards the colors of its own. Colors are plausible, not true; one seed.
+"""
+
+
+def _metric_cells(found: Mapping[str, Any]) -> list[str]:
+    return [spread(found[key], 3 if key == "ssim" else 2) for key in COLUMNS]
+
+
+def _plain(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{key} = {value}" for key, value in options.items()) or "none"

@@ -1,0 +1,190 @@
+"""The command line: color photographs, train experiments, execute the notebook."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from colorize import paths
+from colorize.errors import ColorizeError, ImageError
+from colorize.experiments import EXPERIMENTS, RECIPES, SCALES, get_experiment
+
+_COLOR_HELP = """Color photographs: colorize photo.jpg -o out.png
+Other commands:    colorize train EXPERIMENT ..., colorize notebook, colorize models,
+                   colorize tables
+(each has its own --help)"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0 when all of it was done, 1 otherwise, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands = {"train": _train, "notebook": _notebook, "models": _models, "tables": _tables}
+    try:
+        if arguments and arguments[0] in commands:
+            return commands[arguments[0]](arguments[1:])
+        return _color(arguments)
+    except ColorizeError as error:
+        print(f"colorize: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"\ncolorize: {interrupt or 'interrupted'}", file=sys.stderr)
+        return 130
+
+
+def _color(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="colorize", description=_COLOR_HELP, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("photos", nargs="+", type=Path, help="image files")
+    parser.add_argument("-o", "--output", type=Path, help="file, or folder for several photos")
+    parser.add_argument("--model", default=None, help="name or checkpoint (colorize models)")
+    parser.add_argument("--temperature", type=float, help="0 is vivid, 1 is careful")
+    parser.add_argument("--size", type=int, help="short side at which the net looks")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: cpu)")
+    options = parser.parse_args(arguments)
+
+    from colorize.checkpoint import load_model
+    from colorize.inference import DEFAULT_MODEL, colorize_image
+
+    model = load_model(options.model or DEFAULT_MODEL).to(options.device)
+    failed = 0
+    for photo in options.photos:
+        target = _target(photo, options.output, several=len(options.photos) > 1)
+        try:
+            colored = colorize_image(
+                photo, model, temperature=options.temperature, size=options.size
+            )
+        except ImageError as error:
+            print(f"colorize: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        _write_image(colored, target)
+        print(target)
+    return 1 if failed else 0
+
+
+def _target(photo: Path, output: Path | None, *, several: bool) -> Path:
+    if output is None:
+        return photo.with_name(f"{photo.stem}-color.png")
+    if several or output.is_dir():
+        return output / f"{photo.stem}.png"
+    return output
+
+
+def _write_image(pixels: object, target: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    known = Image.registered_extensions()
+    if target.suffix.lower() not in known:
+        raise ImageError(
+            f"{target}: expected a name ending in .png, .jpg, .tif or another image format"
+        )
+    with paths.replacing(target) as temporary:
+        Image.fromarray(np.asarray(pixels)).save(temporary, quality=95)
+
+
+def _train(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="colorize train", description="Train and test experiments of study A."
+    )
+    parser.add_argument("experiments", nargs="+", help=f"all, or of: {', '.join(EXPERIMENTS)}")
+    parser.add_argument("--scale", choices=SCALES, default="small")
+    parser.add_argument("--data", type=Path, help="folder or .zip (default: DATA/<set>)")
+    parser.add_argument("--recipe", choices=sorted(RECIPES), help="default: that of the scale")
+    parser.add_argument("--epochs", type=float, help="default: that of the scale")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    parser.add_argument("--precision", choices=("no", "fp16", "bf16"), default="no")
+    parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch")
+    parser.add_argument("--workers", type=int, help="image loading processes")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--freeze-batchnorm", action="store_true")
+    parser.add_argument("--save-every", type=int, default=200, help="steps between saves")
+    parser.add_argument("--full-precision", action="store_true", help="checkpoints in float32")
+    parser.add_argument("--cpu", action="store_true", help="stay on the CPU")
+    options = parser.parse_args(arguments)
+    names = list(EXPERIMENTS) if options.experiments == ["all"] else options.experiments
+    chosen = [get_experiment(name, options.scale) for name in names]
+
+    import dataclasses
+
+    from colorize.cards import metrics_table
+    from colorize.runner import run_experiment
+    from colorize.training import FitOptions
+
+    settings = FitOptions(
+        workers=options.workers,
+        mixed_precision=options.precision,
+        accumulate=options.accumulate,
+        compile=options.compile,
+        freeze_batchnorm=options.freeze_batchnorm,
+        save_every=options.save_every,
+        log_dir=paths.runs(),
+        cpu=options.cpu,
+        half=not options.full_precision,
+    )
+    for experiment in chosen:
+        if options.recipe:
+            experiment = experiment.with_recipe(options.recipe)
+        recipe = dataclasses.replace(
+            experiment.recipe, epochs=options.epochs or experiment.recipe.epochs
+        )
+        experiment = dataclasses.replace(experiment, recipe=recipe, seed=options.seed)
+        results = run_experiment(experiment, options.data, resume=options.resume, options=settings)
+        print(metrics_table({experiment.name: results}))
+    return 0
+
+
+def _models(arguments: list[str]) -> int:
+    argparse.ArgumentParser(
+        prog="colorize models", description="List the trained models."
+    ).parse_args(arguments)
+
+    from colorize.checkpoint import list_models
+
+    print("\n".join(list_models()) or "none yet; train one with: colorize train EXPERIMENT")
+    return 0
+
+
+def _tables(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="colorize tables",
+        description="Write the tables of a README again, from the results in CHECKPOINTS.",
+    )
+    parser.add_argument("readme", type=Path)
+    readme = parser.parse_args(arguments).readme
+
+    import dataclasses
+
+    from colorize.cards import readme_sections, replace_section
+    from colorize.runner import run_study
+
+    study = run_study("small", train=False)
+    described = {name: dataclasses.asdict(e) for name, e in study.experiments.items()}
+    text = readme.read_text(encoding="utf-8")
+    for name, content in readme_sections(described, study.results).items():
+        text = replace_section(text, name, content)
+    with paths.replacing(readme) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return 0
+
+
+def _notebook(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="colorize notebook",
+        description="Execute colorization.ipynb; its figures go to GRAPHS.",
+    )
+    parser.add_argument("--scale", choices=SCALES, default="quick")
+    parser.add_argument("--data", type=Path, help="folder or .zip (default: DATA/<set>)")
+    parser.add_argument("--train", action="store_true", help="train what has no checkpoint yet")
+    parser.add_argument("--output", type=Path, help="default: RUNS/colorization-<scale>.ipynb")
+    options = parser.parse_args(arguments)
+
+    from colorize.notebook import execute
+
+    output = options.output or paths.runs() / f"colorization-{options.scale}.ipynb"
+    print(execute(options.scale, options.data, options.train, output))
+    return 0

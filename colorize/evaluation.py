@@ -1,0 +1,217 @@
+"""Measure models on a data set, all on the same images, and keep the results as JSON.
+
+Protocol: centre crops of the test split at the experiment's size; grey images were left out and
+counted by the data set; the prediction gets the true lightness and is rounded to 8 bits; nothing is
+compressed in between.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import accelerate
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from colorize import metrics, paths
+from colorize.color import lab_to_rgb, rgb_to_lab, to_uint8
+from colorize.errors import DataError
+from colorize.models import Colorizer
+from colorize.models.outputs import EuclideanOutput
+
+SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
+
+
+class GreyBaseline(Colorizer):
+    """No color at all: the bound that every model has to beat, and that RMSE finds hard to beat."""
+
+    multiple = 1
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = EuclideanOutput()
+        self.config = {}
+
+    def forward(self, L: Tensor) -> Tensor:
+        """Zeros of (N, 2, H, W)."""
+        return L.new_zeros(L.shape[0], 2, *L.shape[2:])
+
+
+def evaluate(
+    model: Colorizer,
+    dataset: Dataset[dict[str, Tensor]],
+    *,
+    temperature: float | None = None,
+    batch_size: int = 32,
+    with_loss: bool = False,
+) -> dict[str, Any]:
+    """Metrics of a model over a data set, on the device where the model is.
+
+    Returns:
+        ``{"n": images, metric: {"mean": ..., "std": ...}, ...}`` with ``rmse_ab`` (CIELAB units),
+        ``rmse_rgb`` (8-bit levels), ``psnr`` (dB), ``ssim``, ``colorfulness`` and
+        ``colorfulness_truth``; ``loss`` as well when asked for. The spread is that of the images.
+
+    Raises:
+        DataError: when the data set is empty.
+        InputError: when a temperature is given to a model without one.
+    """
+    return sweep(model, dataset, [temperature], batch_size=batch_size, with_loss=with_loss)[0]
+
+
+def sweep(
+    model: Colorizer,
+    dataset: Dataset[dict[str, Tensor]],
+    temperatures: Sequence[float | None] = SWEEP,
+    *,
+    batch_size: int = 32,
+    with_loss: bool = False,
+) -> list[dict[str, Any]]:
+    """``evaluate`` at several temperatures, with one pass of the net."""
+    was_training = model.training
+    model.eval()
+    values: list[dict[str, list[Tensor]]] = [{} for _ in temperatures]
+    try:
+        for batch in _batches(dataset, batch_size, _device(model)):
+            for found, own in zip(
+                _measure(model, batch, temperatures, with_loss), values, strict=True
+            ):
+                for name, value in found.items():
+                    own.setdefault(name, []).append(value.cpu())
+    finally:
+        model.train(was_training)
+    if not values or not values[0]:
+        raise DataError("evaluate: expected at least one image, the data set is empty")
+    return [
+        {"temperature": temperature, **_summary({k: torch.cat(v) for k, v in own.items()})}
+        for temperature, own in zip(temperatures, values, strict=True)
+    ]
+
+
+@torch.no_grad()
+def colored_batch(model: Colorizer, rgb: Tensor, *, temperature: float | None = None) -> Tensor:
+    """Color (N, 3, H, W) uint8 images from their lightness, as the metrics see them: uint8."""
+    rgb = rgb.to(_device(model))
+    L = rgb_to_lab(rgb)[:, :1]
+    return to_uint8(lab_to_rgb(torch.cat((L, model.predict_ab(L, temperature=temperature)), 1)))
+
+
+def compare_images(
+    models: Mapping[str, Colorizer],
+    dataset: Dataset[dict[str, Tensor]],
+    indices: Sequence[int],
+    *,
+    temperature: float | None = None,
+) -> dict[str, list[np.ndarray]]:
+    """The same images as each model colors them, between the grey input and the truth.
+
+    Returns:
+        (H, W, 3) uint8 images by row: "grey", the models' names, "truth".
+    """
+    rgb = torch.stack([dataset[i]["rgb"] for i in indices])
+    rows = {"grey": colored_batch(GreyBaseline(), rgb)}
+    for name, model in models.items():
+        rows[name] = colored_batch(model, rgb, temperature=temperature)
+    rows["truth"] = rgb
+    return {name: list(row.movedim(1, -1).cpu().numpy()) for name, row in rows.items()}
+
+
+def spread_indices(length: int, n: int) -> list[int]:
+    """At most ``n`` indices, evenly spread over ``range(length)``: a choice nobody made by hand."""
+    n = min(n, length)
+    return [i * length // n for i in range(n)]
+
+
+def machine() -> dict[str, Any]:
+    """What the numbers were measured on: processor, cores, GPU, versions."""
+    return {
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "accelerate": accelerate.__version__,
+    }
+
+
+def save_results(results: dict[str, Any], path: Path) -> Path:
+    """Write results as JSON, a whole file or none."""
+    with paths.replacing(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def load_results(path: Path) -> dict[str, Any]:
+    """Read what ``save_results`` wrote.
+
+    Raises:
+        DataError: when there is no such file or it is no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise DataError(f"There are no results {path}; train the experiment first") from error
+    except json.JSONDecodeError as error:
+        raise DataError(f"{path} is not readable as JSON: {error}") from error
+
+
+def _measure(
+    model: Colorizer,
+    batch: dict[str, Tensor],
+    temperatures: Sequence[float | None],
+    with_loss: bool,
+) -> list[dict[str, Tensor]]:
+    rgb = batch["rgb"]
+    lab = rgb_to_lab(rgb)
+    L = lab[:, :1]
+    shared = {"colorfulness_truth": metrics.colorfulness(rgb)}
+    with torch.no_grad():
+        if with_loss:
+            losses, raw = model.loss_and_output(batch)
+            shared["loss"] = losses["loss"].expand(len(rgb))
+        else:
+            raw = model(model.pad(L))
+        colors = [model.resize_ab(model.output.decode(raw, t), L) for t in temperatures]
+    return [{**_compare(lab, ab, rgb), **shared} for ab in colors]
+
+
+def _compare(lab: Tensor, ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
+    colored = to_uint8(lab_to_rgb(torch.cat((lab[:, :1], ab), 1)))
+    return {
+        "rmse_ab": metrics.rmse_ab(ab, lab[:, 1:]),
+        "rmse_rgb": metrics.rmse_rgb(colored, rgb),
+        "psnr": metrics.psnr(colored, rgb),
+        "ssim": metrics.ssim(colored, rgb),
+        "colorfulness": metrics.colorfulness(colored),
+    }
+
+
+def _summary(values: dict[str, Tensor]) -> dict[str, Any]:
+    n = len(next(iter(values.values())))
+    return {
+        "n": n,
+        **{
+            name: {"mean": float(v.double().mean()), "std": float(v.double().std(correction=0))}
+            for name, v in values.items()
+        },
+    }
+
+
+def _batches(dataset: Dataset[dict[str, Tensor]], batch_size: int, device: torch.device) -> Any:
+    # A generator of its own: a loader without one would draw from the global random state, and a
+    # training run that validates would not resume to the same bits.
+    loader = DataLoader(dataset, batch_size, generator=torch.Generator().manual_seed(0))
+    for batch in loader:
+        yield {name: value.to(device) for name, value in batch.items()}
+
+
+def _device(model: Colorizer) -> torch.device:
+    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -1,0 +1,104 @@
+"""What every colorization model is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from colorize.checks import require_rgb, require_tensor
+from colorize.color import rgb_to_lab
+from colorize.errors import InputError
+from colorize.models.outputs import EuclideanOutput, QuantizedOutput
+
+
+class Colorizer(nn.Module):
+    """A net from lightness to color.
+
+    A subclass sets ``output`` (what its last channels mean), ``config`` (its constructor
+    arguments, written into checkpoints) and ``forward``.
+
+    Attributes:
+        multiple: height and width that ``forward`` takes must be multiples of this.
+        look_size: short side in pixels of the pictures it was trained on; ``load_model`` sets it.
+        config: arguments that build the same model again, apart from the buffers in its weights.
+    """
+
+    multiple = 8
+    look_size = 256
+    output: QuantizedOutput | EuclideanOutput
+    config: dict[str, Any]
+
+    def forward(self, L: Tensor) -> Any:
+        """(N, 1, H, W) lightness in 0..100 to raw output at a fraction of the size."""
+        raise TypeError(f"{type(self).__name__} must define forward")
+
+    def loss(self, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The loss of a batch, colors converted and targets encoded on the model's device.
+
+        Args:
+            batch: ``rgb``, (N, 3, H, W) uint8 or float, H and W multiples of ``multiple``. An
+                optional ``L``, (N, 1, H, W), is what the net sees in place of the lightness of
+                ``rgb`` (augmentation: faded, grainy, blurred).
+
+        Returns:
+            ``"loss"`` is to be minimised; further entries are worth logging.
+
+        Raises:
+            InputError: when a shape does not fit.
+        """
+        return self.loss_and_output(batch)[0]
+
+    def loss_and_output(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Any]:
+        """``loss`` together with the raw output that it was computed from."""
+        rgb = require_rgb(batch["rgb"], 'batch["rgb"]')
+        if rgb.shape[2] % self.multiple or rgb.shape[3] % self.multiple:
+            raise InputError(
+                f'batch["rgb"]: expected height and width in multiples of {self.multiple}, '
+                f"got {tuple(rgb.shape[2:])}; choose such a crop"
+            )
+        lab = rgb_to_lab(rgb)
+        raw = self.forward(batch.get("L", lab[:, :1]))
+        target = F.adaptive_avg_pool2d(lab[:, 1:], raw.shape[2:])
+        return {"loss": self.output.loss(raw, target)}, raw
+
+    @torch.no_grad()
+    def predict_ab(self, L: Tensor, *, temperature: float | None = None) -> Tensor:
+        """Predict color for lightness of any size.
+
+        Args:
+            L: (N, 1, H, W), 0..100.
+            temperature: of the annealed mean; None for the model's own.
+
+        Returns:
+            ab: (N, 2, H, W) float32, CIELAB units.
+
+        Raises:
+            InputError: when the shape does not fit, or the model has no temperature.
+        """
+        return self.resize_ab(self.output.decode(self.forward(self.pad(L)), temperature), L)
+
+    def pad(self, L: Tensor) -> Tensor:
+        """Repeat the last row and column up to the next multiple of ``multiple``."""
+        L = require_tensor(L, "L", shape=(None, 1, None, None), floating=True)
+        h, w = L.shape[2:]
+        if h == 0 or w == 0:
+            raise InputError(f"L: expected at least one pixel, got {tuple(L.shape)}")
+        return F.pad(L, (0, -w % self.multiple, 0, -h % self.multiple), mode="replicate")
+
+    def resize_ab(self, ab: Tensor, L: Tensor) -> Tensor:
+        """Bring the ab of a padded L to the size of L."""
+        h, w = L.shape[2:]
+        padded = (h + -h % self.multiple, w + -w % self.multiple)
+        full = F.interpolate(ab, padded, mode="bilinear", align_corners=False)
+        return full[:, :, :h, :w]
+
+
+def scale_channels(channels: int, width: float) -> int:
+    """Channels of a layer in a net of another width: a multiple of 8, at least 8."""
+    if not 0 < width <= 4:
+        raise InputError(f"width: expected a number above 0 and at most 4, got {width}")
+    return channels if width == 1 else max(8, 8 * round(channels * width / 8))

@@ -1,0 +1,107 @@
+"""The model for photographs: an ImageNet-pretrained encoder and a light decoder to the ab bins."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+
+from colorize.color import lab_to_rgb
+from colorize.errors import InputError
+from colorize.models.base import Colorizer
+from colorize.models.outputs import QuantizedOutput
+
+
+class UNetModel(Colorizer):
+    """A timm encoder, skips from strides 32, 16, 8 and 4, and logits at 1/4 resolution.
+
+    The encoder sees the grey picture as sRGB, normalised as its pretraining expects.
+
+    Args:
+        encoder: name of a timm model with features at strides 4, 8, 16 and 32.
+        decoder: channels at strides 32, 16, 8 and 4.
+        pretrained: let timm fetch the encoder's ImageNet weights. A loaded checkpoint or a plain
+            state dict needs no network.
+        target, class_weights, temperature, k, sigma: as in ``ClassificationModel``.
+
+    Raises:
+        InputError: when the encoder has no features at those strides.
+    """
+
+    multiple = 32
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        *,
+        encoder: str = "tf_efficientnet_lite0",
+        decoder: Sequence[int] = (256, 192, 128, 96),
+        pretrained: bool = False,
+        target: str = "soft",
+        class_weights: Tensor | None = None,
+        temperature: float = 0.38,
+        k: int = 5,
+        sigma: float = 5.0,
+    ) -> None:
+        super().__init__()
+        self.config = {
+            "encoder": encoder,
+            "decoder": list(decoder),
+            "target": target,
+            "temperature": temperature,
+            "k": k,
+            "sigma": sigma,
+        }
+        self.output = QuantizedOutput(
+            target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
+        )
+        net: Any = timm.create_model(encoder, features_only=True, pretrained=pretrained)
+        strides = {stride: i for i, stride in enumerate(net.feature_info.reduction())}
+        if not {4, 8, 16, 32} <= set(strides):
+            raise InputError(
+                f"encoder: expected features at strides 4, 8, 16 and 32, {encoder} has "
+                f"{sorted(strides)}"
+            )
+        if len(decoder) != 4:
+            raise InputError(f"decoder: expected 4 numbers of channels, got {list(decoder)}")
+        self.encoder = net
+        self.levels = [strides[s] for s in (32, 16, 8, 4)]
+        skips = [net.feature_info.channels()[i] for i in self.levels]
+        deep, *others = decoder
+        self.bottom = nn.Sequential(*_convolution(skips[0], deep), *_convolution(deep, deep))
+        self.stages = nn.ModuleList(
+            nn.Sequential(*_convolution(before + skip, after))
+            for before, skip, after in zip(decoder, skips[1:], others, strict=False)
+        )
+        self.head = nn.Conv2d(decoder[-1], self.output.channels, 1)
+        self.register_buffer("mean", _as_image(net.pretrained_cfg["mean"]))
+        self.register_buffer("std", _as_image(net.pretrained_cfg["std"]))
+
+    def forward(self, L: Tensor) -> Tensor:
+        """(N, 1, H, W) lightness in 0..100 to (N, Q, H/4, W/4) logits."""
+        grey = lab_to_rgb(
+            torch.cat((L.clamp(0, 100), torch.zeros_like(L).expand(-1, 2, -1, -1)), 1)
+        )
+        features = self.encoder((grey - self.mean) / self.std)
+        x = self.bottom(features[self.levels[0]])
+        for stage, level in zip(self.stages, self.levels[1:], strict=True):
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = stage(torch.cat((x, features[level]), 1))
+        return self.head(x)
+
+
+def _convolution(before: int, after: int) -> list[nn.Module]:
+    return [
+        nn.Conv2d(before, after, 3, padding=1, bias=False),
+        nn.BatchNorm2d(after),
+        nn.ReLU(inplace=True),
+    ]
+
+
+def _as_image(values: Sequence[float]) -> Tensor:
+    return torch.tensor(values).view(1, 3, 1, 1)

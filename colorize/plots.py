@@ -1,0 +1,234 @@
+"""The figures. Each function returns a matplotlib figure made from results, and saves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from colorize import paths
+from colorize.color import lab_to_rgb
+from colorize.errors import InputError
+
+_LABELS = {
+    "rmse_ab": "RMSE ab",
+    "rmse_rgb": "RMSE RGB [levels]",
+    "psnr": "PSNR [dB]",
+    "ssim": "SSIM",
+    "colorfulness": "colorfulness",
+}
+_MIDDLE_L = 65.0
+
+
+def save(figure: Figure, name: str, folder: Path | None = None) -> Figure:
+    """Write ``GRAPHS/<name>.png`` and return the figure, so that a notebook cell shows it."""
+    folder = paths.graphs() if folder is None else folder
+    with paths.replacing(folder / f"{name}.png") as temporary:
+        figure.savefig(temporary, dpi=110)
+    return figure
+
+
+def bins_figure(bin_centers: Tensor) -> Figure:
+    """The ab bins, each in its own color at L = 65."""
+    figure, (axes,) = _row(1, 4.6, 4.2)
+    _ab_axes(axes)
+    a, b = bin_centers.T.tolist()
+    axes.scatter(b, a, c=_bin_colors(bin_centers), marker="s", s=38)
+    axes.set_title(f"{len(bin_centers)} bins of the ab plane (L = {_MIDDLE_L:.0f})")
+    return figure
+
+
+def prior_figure(
+    priors: Mapping[str, Tensor], bin_centers: Tensor, weights: Mapping[str, Tensor] | None = None
+) -> Figure:
+    """Priors over the ab plane on a logarithmic scale; class weights below them where given.
+
+    Args:
+        priors: (Q,) by name. weights: (Q,) by the same names.
+    """
+    rows = 2 if weights else 1
+    n = len(priors)
+    figure = Figure(figsize=(3.6 * n + 0.8, 3.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, n, squeeze=False, sharex=True, sharey=True)
+    a, b = bin_centers.T.tolist()
+    for column, (name, prior) in enumerate(priors.items()):
+        drawn = axes[0, column].scatter(
+            b, a, c=prior.clamp(min=1e-7), marker="s", s=26, norm=LogNorm(1e-6, 1e-1)
+        )
+        axes[0, column].set_title(name)
+        if weights:
+            weighted = axes[1, column].scatter(
+                b, a, c=weights[name], marker="s", s=26, norm=LogNorm(0.05, 20), cmap="magma"
+            )
+    for axis in axes.flat:
+        _ab_axes(axis)
+    figure.colorbar(drawn, ax=axes[0].tolist(), label="prior")
+    if weights:
+        figure.colorbar(weighted, ax=axes[1].tolist(), label="class weight")
+    return figure
+
+
+def ab_histogram(ab: Tensor, bin_centers: Tensor) -> Figure:
+    """How often each ab value occurs in (N, 2, H, W) ab, on a logarithmic scale, with the bins."""
+    figure, (axes,) = _row(1, 5.2, 4.2)
+    edges = np.arange(-110, 111)
+    a, b = ab.movedim(1, -1).reshape(-1, 2).T.cpu().numpy()
+    drawn = axes.hist2d(b, a, bins=[edges, edges], norm=LogNorm(), cmap="viridis")[3]
+    axes.scatter(bin_centers[:, 1], bin_centers[:, 0], s=3, c="tab:red", label="bins in gamut")
+    _ab_axes(axes)
+    axes.legend(loc="upper left", fontsize=8)
+    figure.colorbar(drawn, ax=axes, label="pixels")
+    return figure
+
+
+def learning_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Loss of training and validation for every model, and colorfulness along training."""
+    n = len(results)
+    columns = min(4, n)
+    rows = -(-n // columns)
+    figure = Figure(figsize=(3.3 * columns, 2.6 * rows + 0.2), layout="constrained")
+    grid = figure.subplots(rows, columns, squeeze=False).flatten()
+    for axis, (name, result) in zip(grid, results.items(), strict=False):
+        curve = result["curve"]
+        images = [point["images"] / 1000 for point in curve]
+        axis.plot(images, [p["train_loss"] for p in curve], label="training loss")
+        axis.plot(images, [p["val_loss"] for p in curve], label="validation loss")
+        axis.set_title(name, fontsize=10)
+        axis.set_xlabel("thousand images")
+        color = axis.twinx()
+        color.plot(images, [p["colorfulness"] for p in curve], "k:", lw=1, label="colorfulness")
+        color.set_ylim(0, 1.15 * max(p["colorfulness_truth"] for p in curve))
+        lines = axis.get_lines() + color.get_lines()
+    for axis in grid[n:]:
+        axis.remove()
+    figure.legend(lines, [line.get_label() for line in lines], loc="outside upper center", ncols=3)
+    return figure
+
+
+def metric_bars(
+    results: Mapping[str, Mapping[str, Any]], metrics: Sequence[str], *, bounds: bool = True
+) -> Figure:
+    """Bars of some metrics on the test set, one bar a model; the line is the standard error.
+
+    Args:
+        metrics: of rmse_ab, rmse_rgb, psnr, ssim, colorfulness.
+        bounds: draw grey, and for colorfulness the truth, as dashed lines.
+    """
+    unknown = [m for m in metrics if m not in _LABELS]
+    if unknown:
+        raise InputError(f"metrics: expected some of {', '.join(_LABELS)}; got {unknown}")
+    height = 1.2 + 0.32 * len(results)
+    figure, axes = _row(len(metrics), 3.6, height)
+    names = list(results)
+    for index, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
+        found = [results[name]["test"] for name in names]
+        errors = [f[metric]["std"] / f["n"] ** 0.5 for f in found]
+        axis.barh(names, [f[metric]["mean"] for f in found], xerr=errors, color="tab:blue")
+        axis.set_xlabel(_LABELS[metric])
+        axis.invert_yaxis()
+        if index:
+            axis.set_yticklabels([])
+        if bounds:
+            some = results[names[0]]
+            axis.axvline(some["grey"][metric]["mean"], color="grey", ls="--", label="grey")
+            if metric == "colorfulness":
+                truth = some["test"]["colorfulness_truth"]["mean"]
+                axis.axvline(truth, color="tab:green", ls="--", label="truth")
+    figure.legend(
+        *axes[-1].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8
+    )
+    return figure
+
+
+def temperature_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """RMSE ab, PSNR and colorfulness against the temperature, from T = 1 to 0, for every model."""
+    figure, axes = _row(3, 3.6, 3.2)
+    for axis, metric in zip(axes, ("rmse_ab", "psnr", "colorfulness"), strict=True):
+        for name, result in results.items():
+            points = result["sweep"]
+            if points:
+                axis.plot(
+                    [p["temperature"] for p in points],
+                    [p[metric]["mean"] for p in points],
+                    marker="o",
+                    ms=3,
+                    label=name,
+                )
+        axis.set_xlabel("temperature T")
+        axis.set_ylabel(_LABELS[metric])
+        axis.set_xlim(1.03, -0.03)
+    some = next(iter(results.values()))
+    truth = some["test"]["colorfulness_truth"]["mean"]
+    axes[-1].axhline(truth, color="tab:green", ls="--", label="truth")
+    handles, labels = axes[-1].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=4, fontsize=8)
+    return figure
+
+
+def comparison_grid(
+    rows: Mapping[str, Sequence[np.ndarray]], columns: Sequence[str] | None = None
+) -> Figure:
+    """Pictures side by side: one row a model, one column an image.
+
+    Args:
+        rows: (H, W, 3) uint8 images by the row's name, equally many in each row.
+        columns: titles; None for none. With them the rows' names are left out.
+    """
+    counts = {len(images) for images in rows.values()}
+    if len(counts) != 1 or 0 in counts:
+        raise InputError(f"rows: expected equally many images in each row, got {sorted(counts)}")
+    n = counts.pop()
+    first = next(iter(rows.values()))
+    ratio = float(np.median([image.shape[0] / image.shape[1] for image in first]))
+    side = 1.5
+    left = 0.0 if columns else 1.7
+    top = 0.3 if columns else 0.0
+    width, height = left + side * n, top + side * ratio * len(rows)
+    figure = Figure(figsize=(width, height))
+    grid = figure.subplots(
+        len(rows),
+        n,
+        squeeze=False,
+        gridspec_kw={
+            "left": left / width,
+            "right": 1,
+            "top": 1 - top / height,
+            "bottom": 0,
+            "wspace": 0.03,
+            "hspace": 0.03,
+        },
+    )
+    for line, (name, images) in zip(grid, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image, interpolation="nearest")
+            axis.set_axis_off()
+        if not columns:
+            line[0].text(-0.05, 0.5, name, transform=line[0].transAxes, ha="right", va="center")
+    for axis, title in zip(grid[0], columns or [], strict=False):
+        axis.set_title(title, fontsize=9)
+    return figure
+
+
+def _row(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width * n, height), layout="constrained")
+    return figure, list(figure.subplots(1, n, squeeze=False)[0])
+
+
+def _ab_axes(axes: Axes) -> None:
+    axes.set_aspect("equal")
+    axes.set_xlim(-112, 112)
+    axes.set_ylim(112, -112)
+    axes.set_xlabel("b")
+    axes.set_ylabel("a")
+
+
+def _bin_colors(bin_centers: Tensor) -> np.ndarray:
+    lab = torch.cat((torch.full((len(bin_centers), 1), _MIDDLE_L), bin_centers.cpu()), 1)
+    return lab_to_rgb(lab[:, :, None, None])[:, :, 0, 0].numpy()
