@@ -160,8 +160,8 @@ def card(results: Mapping[str, Any]) -> str:
 {experiment["seed"]}.
 - Training: {results["images_seen"]:,} images in {results["seconds"] / 60:.1f} minutes \
 ({machine["platform"]}, {gpu}, torch {machine["torch"]}).
-- Made by: `python -m colorize train {name} --scale {experiment["scale"]}`; numbers in \
-`{name}.json`.
+- Made by: `python -m colorize train {name} --scale {experiment["scale"]} \
+--seed {experiment["seed"]}`; numbers in the `.json` beside it.
 
 ## Test, n = {results["test"]["n"]}, mean ± spread over the images
 

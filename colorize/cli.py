@@ -5,11 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from colorize import paths
-from colorize.errors import ColorizeError, ImageError
-from colorize.experiments import EXPERIMENTS, RECIPES, SCALES, get_experiment
+from colorize.errors import CheckpointError, ColorizeError, ImageError, MissingPriorError
+from colorize.experiments import EXPERIMENTS, RECIPES, SCALES, Experiment, get_experiment
 
 _COLOR_HELP = """Color photographs: colorize photo.jpg -o out.png
 Other commands:    colorize train EXPERIMENT ..., colorize notebook, colorize models,
@@ -97,6 +98,7 @@ def _train(arguments: list[str]) -> int:
     parser.add_argument("--epochs", type=float, help="default: that of the scale")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="continue an unfinished run")
+    parser.add_argument("--again", action="store_true", help="train anew what is trained already")
     parser.add_argument("--precision", choices=("no", "fp16", "bf16"), default="no")
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch")
     parser.add_argument("--workers", type=int, help="image loading processes")
@@ -109,12 +111,31 @@ def _train(arguments: list[str]) -> int:
     names = list(EXPERIMENTS) if options.experiments == ["all"] else options.experiments
     chosen = [get_experiment(name, options.scale) for name in names]
 
-    import dataclasses
+    failed = 0
+    for experiment in chosen:
+        try:
+            _train_one(experiment, options)
+        except (MissingPriorError, CheckpointError) as error:
+            # What one experiment lacks does not stop the others.
+            print(f"colorize: {experiment.name}: {error}", file=sys.stderr)
+            failed += 1
+    return 1 if failed else 0
 
+
+def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
     from colorize.cards import metrics_table
-    from colorize.runner import run_experiment
+    from colorize.runner import is_trained, run_experiment
     from colorize.training import FitOptions
 
+    if options.recipe:
+        experiment = experiment.with_recipe(options.recipe)
+    epochs = options.epochs or experiment.recipe.epochs
+    experiment = replace(
+        experiment, recipe=replace(experiment.recipe, epochs=epochs), seed=options.seed
+    )
+    if is_trained(experiment) and not options.again:
+        print(f"{experiment.run} is trained already; --again trains it anew")
+        return
     settings = FitOptions(
         workers=options.workers,
         mixed_precision=options.precision,
@@ -126,16 +147,8 @@ def _train(arguments: list[str]) -> int:
         cpu=options.cpu,
         half=not options.full_precision,
     )
-    for experiment in chosen:
-        if options.recipe:
-            experiment = experiment.with_recipe(options.recipe)
-        recipe = dataclasses.replace(
-            experiment.recipe, epochs=options.epochs or experiment.recipe.epochs
-        )
-        experiment = dataclasses.replace(experiment, recipe=recipe, seed=options.seed)
-        results = run_experiment(experiment, options.data, resume=options.resume, options=settings)
-        print(metrics_table({experiment.name: results}))
-    return 0
+    results = run_experiment(experiment, options.data, resume=options.resume, options=settings)
+    print(metrics_table({experiment.run: results}))
 
 
 def _models(arguments: list[str]) -> int:
@@ -157,13 +170,11 @@ def _tables(arguments: list[str]) -> int:
     parser.add_argument("readme", type=Path)
     readme = parser.parse_args(arguments).readme
 
-    import dataclasses
-
     from colorize.cards import readme_sections, replace_section
     from colorize.runner import run_study
 
     study = run_study("small", train=False)
-    described = {name: dataclasses.asdict(e) for name, e in study.experiments.items()}
+    described = {name: asdict(e) for name, e in study.experiments.items()}
     text = readme.read_text(encoding="utf-8")
     for name, content in readme_sections(described, study.results).items():
         text = replace_section(text, name, content)

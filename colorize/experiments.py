@@ -106,7 +106,7 @@ class Experiment:
     """One trained model of the study.
 
     Attributes:
-        name: also the name of its checkpoint.
+        name: with the seed, where it is not 0, the name of its checkpoint.
         claim: what the paper or the study says, which this run tests.
         model: name of the model class.
         options: its constructor arguments.
@@ -133,6 +133,11 @@ class Experiment:
     scale: str = "paper"
     seed: int = 0
 
+    @property
+    def run(self) -> str:
+        """Name of the files of a run: another seed leaves those of the first one alone."""
+        return self.name if self.seed == 0 else f"{self.name}-seed{self.seed}"
+
     def scaled(self, scale: str) -> Experiment:
         """The same experiment on another scale: ``"paper"``, ``"small"`` or ``"quick"``.
 
@@ -154,7 +159,7 @@ class Experiment:
                 self,
                 options={**self.options, "width": 0.25},
                 data=_QUICK_DATA,
-                recipe=replace(FAST, epochs=24 if self.final else 16, batch_size=16, ema=0.98),
+                recipe=replace(FAST, epochs=15 if self.final else 10, batch_size=16, ema=0.98),
                 scale=scale,
             )
         raise InputError(f"scale: expected one of {', '.join(SCALES)}; got {scale!r}")

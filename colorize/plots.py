@@ -69,7 +69,7 @@ def prior_figure(
             )
     for axis in axes.flat:
         _ab_axes(axis)
-    figure.colorbar(drawn, ax=axes[0].tolist(), label="prior")
+    figure.colorbar(drawn, ax=axes[0].tolist(), label="prior (10⁻⁶ and less: dark)")
     if weights:
         figure.colorbar(weighted, ax=axes[1].tolist(), label="class weight")
     return figure
@@ -223,8 +223,8 @@ def _row(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
 
 def _ab_axes(axes: Axes) -> None:
     axes.set_aspect("equal")
-    axes.set_xlim(-112, 112)
-    axes.set_ylim(112, -112)
+    axes.set_xlim(-118, 118)
+    axes.set_ylim(118, -118)
     axes.set_xlabel("b")
     axes.set_ylabel("a")
 

@@ -36,7 +36,7 @@ from colorize.prior import (
     smooth_prior_along_index,
 )
 from colorize.quantization import FILE_NAME, published_bin_centers, save_bin_centers
-from colorize.training import FitOptions, fit
+from colorize.training import FitOptions, fit, state_path
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,13 @@ class Splits:
 def scale_folder(folder: Path, scale: str) -> Path:
     """Small results lie in the folder itself; those of another scale in one named after it."""
     return folder if scale == "small" else folder / scale
+
+
+def is_trained(experiment: Experiment) -> bool:
+    """Whether a run was finished and tested: weights and results are there, no state is left."""
+    folder = scale_folder(paths.checkpoints(), experiment.scale)
+    there = [(folder / f"{experiment.run}{end}").is_file() for end in (SUFFIX, ".json")]
+    return all(there) and not state_path(folder, experiment.run).is_file()
 
 
 def load_splits(
@@ -189,12 +196,13 @@ def run_experiment(
         splits.train,
         splits.val,
         recipe,
-        name=experiment.name,
+        name=experiment.run,
         folder=folder,
         resume=resume,
         seed=experiment.seed,
         options=options,
         metadata={"experiment": experiment.name, "scale": experiment.scale},
+        keep_state=True,
     )
     results = {
         "experiment": dataclasses.asdict(experiment),
@@ -205,8 +213,9 @@ def run_experiment(
         **run_test(experiment, load_checkpoint(fitted.best), splits),
     }
     if fitted.main_process:
-        save_results(results, folder / f"{experiment.name}.json")
-        write_card(results, folder / f"{experiment.name}.md")
+        save_results(results, folder / f"{experiment.run}.json")
+        write_card(results, folder / f"{experiment.run}.md")
+        state_path(folder, experiment.run).unlink(missing_ok=True)
     return results
 
 
@@ -272,9 +281,8 @@ def run_study(
     if known is not None:
         loaded[study.experiments["simplified"].data] = known
     for name, experiment in study.experiments.items():
-        path = folder / f"{name}.json"
-        if path.is_file() and path.with_suffix(SUFFIX).is_file():
-            study.results[name] = load_results(path)
+        if is_trained(experiment):
+            study.results[name] = load_results(folder / f"{name}.json")
         elif not train:
             study.missing[name] = (
                 f"not trained yet: python -m colorize train {name} --scale {scale}"

@@ -50,7 +50,7 @@ class FitOptions:
         compile: torch.compile through Accelerate.
         freeze_batchnorm: keep batch norm's statistics as they are.
         save_every: steps between two saves of the training state.
-        validate_every: steps between two validations; None for 20 in the whole run.
+        validate_every: steps between two validations; None for 20 in the run, at least 10 apart.
         validate_images: at most so many validation images, the same ones each time.
         log_dir: folder for TensorBoard; None for none.
         progress: show a progress bar.
@@ -84,6 +84,11 @@ class FitResult:
     main_process: bool
 
 
+def state_path(folder: Path, name: str) -> Path:
+    """Where an unfinished run keeps its state."""
+    return folder / f"{name}.state.pt"
+
+
 def fit(
     model: Colorizer,
     train_set: ImageDataset,
@@ -96,6 +101,7 @@ def fit(
     seed: int = 0,
     options: FitOptions | None = None,
     metadata: Mapping[str, Any] | None = None,
+    keep_state: bool = False,
 ) -> FitResult:
     """Train a model; keep the best on validation as ``<name>.safetensors``, and the last.
 
@@ -106,6 +112,8 @@ def fit(
         model: trained in place; holds the last weights (or their average) afterwards.
         resume: continue the unfinished run of that name; when there is none, start it.
         metadata: more entries for the checkpoints, anything JSON can hold.
+        keep_state: leave the state of the finished run for the caller to delete, who has more to
+            do before the run counts as done; resuming it then only gives its result again.
 
     Raises:
         TrainingError: when the loss is not finite (it names the images); when an unfinished run is
@@ -124,7 +132,10 @@ def fit(
     )
     run.begin(resume)
     run.loop()
-    return run.finish()
+    result = run.finish()
+    if result.main_process and not keep_state:
+        run.state_path.unlink(missing_ok=True)
+    return result
 
 
 class _Loss(nn.Module):
@@ -161,7 +172,7 @@ class _Run:
         self.name, self.folder = place
         self.metadata = metadata
         self.steps = count_steps(len(self.train_set), recipe)
-        self.state_path = self.folder / f"{self.name}.state.pt"
+        self.state_path = state_path(self.folder, self.name)
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.curve: list[dict[str, float]] = []
         self.losses: list[float] = []
@@ -202,7 +213,7 @@ class _Run:
 
     def loop(self) -> None:
         """Train until the last step, validating and saving on the way."""
-        every = self.options.validate_every or max(1, self.steps // 20)
+        every = self.options.validate_every or max(10, self.steps // 20)
         self._train_mode()
         with self._bar() as bar, interruptible(self.accelerator.num_processes) as interrupted:
             mark = time.perf_counter()
@@ -235,7 +246,6 @@ class _Run:
         last = self.folder / f"{self.name}-last{SUFFIX}"
         if self.accelerator.is_main_process:
             self._save_checkpoint(last)
-            self.state_path.unlink(missing_ok=True)
         if self.options.log_dir:
             self.accelerator.end_training()
         self.accelerator.wait_for_everyone()

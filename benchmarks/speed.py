@@ -1,0 +1,185 @@
+"""How fast training is on this machine, as shares of what the machine can do.
+
+    python benchmarks/speed.py [--threads 2] [--output benchmarks/speed.json]
+
+Everything is measured in one run; compare the ratios, not the seconds. Nothing else should be
+running. The memory figure comes from a process of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch.utils.data import DataLoader
+from torch.utils.flop_counter import FlopCounterMode
+
+from colorize.color import rgb_to_lab
+from colorize.data import ColorizationDataset, bundled_photographs, decode_rgb
+from colorize.evaluation import machine, save_results
+from colorize.experiments import FAST, PAPER
+from colorize.models import ClassificationModel, Colorizer, SimplifiedModel
+from colorize.optim import build_optimizer, initialise
+from colorize.quantization import make_candidates, published_bin_centers, soft_encode
+
+NETS: dict[str, type[Colorizer]] = {
+    "classification": ClassificationModel,
+    "simplified": SimplifiedModel,
+}
+SIZES = ((64, 32), (176, 4))
+
+
+def median_seconds(run: Callable[[], object], repeats: int) -> float:
+    """Median over some calls after one to warm up."""
+    run()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        run()
+        times.append(time.perf_counter() - start)
+    return statistics.median(times)
+
+
+def convolution_rate() -> float:
+    """GFLOP/s of a 3x3 convolution 256 to 256 on 16x16, batch 16, forward and backward."""
+    layer = torch.nn.Conv2d(256, 256, 3, padding=1).to(memory_format=torch.channels_last)
+    x = torch.randn(16, 256, 16, 16).contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    flops = count_flops(lambda: layer(x).sum().backward())
+    return flops / median_seconds(lambda: layer(x).sum().backward(), 30) / 1e9
+
+
+def count_flops(run: Callable[[], object]) -> int:
+    """Floating point operations of the matrix products and convolutions in a call."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops()
+
+
+def make_step(net: type[Colorizer], size: int, batch: int) -> Callable[[], None]:
+    """A whole training step on random images: colors, targets, net, backward, optimizer."""
+    torch.manual_seed(0)
+    model = net()
+    initialise(model, FAST.init)
+    model.to(memory_format=torch.channels_last).train()
+    optimizer = build_optimizer(model, PAPER)
+    rgb = torch.randint(0, 256, (batch, 3, size, size), dtype=torch.uint8)
+
+    def step() -> None:
+        optimizer.zero_grad()
+        model.loss({"rgb": rgb})["loss"].backward()
+        optimizer.step()
+
+    return step
+
+
+def encoding_seconds(size: int, batch: int) -> float:
+    """Seconds to encode the targets of one batch: 5 nearest bins at a quarter of the size."""
+    bin_centers = published_bin_centers()
+    candidates = make_candidates(bin_centers)
+    rgb = torch.randint(0, 256, (batch, 3, size // 4, size // 4), dtype=torch.uint8)
+    ab = rgb_to_lab(rgb)[:, 1:]
+    return median_seconds(lambda: soft_encode(ab, bin_centers, candidates=candidates), 30)
+
+
+def data_rates(folder: Path, count: int = 160) -> dict[str, float]:
+    """Images/s from 481x321 JPEG files to batches of 176 px crops, decoded anew and from memory."""
+    photographs = [decode_rgb(path, name) for name, path in bundled_photographs().items()]
+    for i in range(count):
+        picture = Image.fromarray(photographs[i % len(photographs)]).resize((481, 321))
+        picture.rotate(i % 4).save(folder / f"{i}.jpg", quality=90)
+    rates = {}
+    for name, cache in (("decoded", False), ("cached", True)):
+        dataset = ColorizationDataset(folder, 176, train=True, cache=cache, grey="keep")
+        loader = DataLoader(dataset, 4)
+        rates[name] = len(dataset) / median_seconds(partial(list, loader), 3)
+    return rates
+
+
+def peak_memory(net: str) -> float:
+    """GiB that a process takes at most for a training step at 256 px, batch 8."""
+    command = [sys.executable, __file__, "--memory-of", net]
+    found = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(found.stdout)
+
+
+def measure() -> dict[str, Any]:
+    """All figures."""
+    rate = convolution_rate()
+    results: dict[str, Any] = {"convolution_gflops": rate, "steps": []}
+    with tempfile.TemporaryDirectory() as folder:
+        results["jpeg_to_batch"] = data_rates(Path(folder))
+    for size, batch in SIZES:
+        encoding = encoding_seconds(size, batch)
+        loading = batch / results["jpeg_to_batch"]["cached"] if size == 176 else None
+        for name, net in NETS.items():
+            step = make_step(net, size, batch)
+            flops = count_flops(step)
+            seconds = median_seconds(step, 5)
+            results["steps"].append(
+                {
+                    "net": name,
+                    "size": size,
+                    "batch": batch,
+                    "images_per_second": batch / seconds,
+                    "share_of_convolution_rate": flops / seconds / 1e9 / rate,
+                    "share_encoding": encoding / seconds,
+                    "share_data": None if loading is None else loading / seconds,
+                }
+            )
+    results["peak_memory_gib"] = {name: peak_memory(name) for name in NETS}
+    results["threads"] = torch.get_num_threads()
+    results["machine"] = machine()
+    return results
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the figures as a table."""
+    print(f"3x3 convolution, forward and backward: {results['convolution_gflops']:.0f} GFLOP/s")
+    print("net             size batch  images/s  of conv. rate  encoding   data")
+    for row in results["steps"]:
+        share = row["share_data"]
+        data = "" if share is None else f"{share:.2%}"
+        print(
+            f"{row['net']:15} {row['size']:4} {row['batch']:5} {row['images_per_second']:9.2f} "
+            f"{row['share_of_convolution_rate']:14.0%} {row['share_encoding']:9.2%} {data:>7}"
+        )
+    rates = results["jpeg_to_batch"]
+    print(f"JPEG to batch: {rates['decoded']:.0f} images/s, from memory {rates['cached']:.0f}")
+    for name, gib in results["peak_memory_gib"].items():
+        print(f"peak memory, 256 px, batch 8, {name}: {gib:.2f} GiB")
+
+
+def main() -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--memory-of", choices=sorted(NETS), help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.memory_of:
+        make_step(NETS[options.memory_of], 256, 8)()
+        # Kibibytes on Linux, bytes on macOS.
+        unit = 1 if sys.platform == "darwin" else 1024
+        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30)
+        return
+    results = measure()
+    show(results)
+    save_results(results, options.output)
+    print(f"written: {options.output}")
+
+
+if __name__ == "__main__":
+    main()
