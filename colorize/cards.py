@@ -41,10 +41,12 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
         results: by name, as ``colorize.runner.run_experiment`` returns them.
     """
-    rows = [
-        [name, f"{r['parameters'] / 1e6:.1f} M", *_metric_cells(r["test"])]
-        for name, r in results.items()
-    ]
+    rows = []
+    for name, r in results.items():
+        size = f"{r['parameters'] / 1e6:.1f} M"
+        rows.append([name, size, *_metric_cells(r["test"])])
+        if r["test_last"]:
+            rows.append([f"{name}, last step", size, *_metric_cells(r["test_last"])])
     some = next(iter(results.values()))
     rows.append(["grey", "", *_metric_cells(some["grey"])])
     rows.append(["truth", "", "0", "0", "∞", "1", spread(some["test"]["colorfulness_truth"])])

@@ -99,6 +99,7 @@ def _train(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--resume", action="store_true", help="continue an unfinished run")
     parser.add_argument("--again", action="store_true", help="train anew what is trained already")
+    parser.add_argument("--test", action="store_true", help="only test what is trained, again")
     parser.add_argument("--precision", choices=("no", "fp16", "bf16"), default="no")
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch")
     parser.add_argument("--workers", type=int, help="image loading processes")
@@ -124,7 +125,7 @@ def _train(arguments: list[str]) -> int:
 
 def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
     from colorize.cards import metrics_table
-    from colorize.runner import is_trained, run_experiment
+    from colorize.runner import is_trained, run_experiment, test_again
     from colorize.training import FitOptions
 
     if options.recipe:
@@ -133,6 +134,9 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
     experiment = replace(
         experiment, recipe=replace(experiment.recipe, epochs=epochs), seed=options.seed
     )
+    if options.test:
+        print(metrics_table({experiment.run: test_again(experiment, options.data)}))
+        return
     if is_trained(experiment) and not options.again:
         print(f"{experiment.run} is trained already; --again trains it anew")
         return

@@ -34,9 +34,10 @@ def execute(scale: str, data: Path | None, train: bool, output: Path) -> str:
         DataError: when there is no notebook (it is part of a checkout, not of the package).
         NotebookError: when a cell fails; what was executed until then is written all the same.
     """
-    source = Path(__file__).resolve().parent.parent / FILE_NAME
-    if not source.is_file():
-        raise DataError(f"{source} does not exist; run this command in a checkout of the project")
+    folder = paths.checkout()
+    if folder is None or not (folder / FILE_NAME).is_file():
+        raise DataError(f"There is no {FILE_NAME} here; run this command in a checkout")
+    source = folder / FILE_NAME
     notebook = nbformat.read(source, as_version=4)
     settings = {"COLORIZE_SCALE": scale}
     if data is not None:

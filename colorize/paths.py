@@ -21,10 +21,14 @@ def home() -> Path:
     configured = os.environ.get("COLORIZE_HOME")
     if configured:
         return Path(configured).expanduser().resolve()
-    checkout = _PACKAGE.parent
-    if (checkout / "colorization.ipynb").is_file() and (checkout / "pyproject.toml").is_file():
-        return checkout
-    return Path.home() / "colorize"
+    return checkout() or Path.home() / "colorize"
+
+
+def checkout() -> Path | None:
+    """The source checkout that the library runs from; None when it was installed as a package."""
+    folder = _PACKAGE.parent
+    marks = ("colorization.ipynb", "pyproject.toml")
+    return folder if all((folder / mark).is_file() for mark in marks) else None
 
 
 def data() -> Path:
@@ -38,8 +42,9 @@ def checkpoints() -> Path:
 
 
 def shipped_checkpoints() -> Path:
-    """The trained weights inside an installed package; in a checkout they are in CHECKPOINTS."""
-    return _PACKAGE / "trained"
+    """The trained weights that come with the library, wherever the home is."""
+    source = checkout()
+    return _PACKAGE / "trained" if source is None else source / "CHECKPOINTS"
 
 
 def precalculated() -> Path:

@@ -91,9 +91,11 @@ def ab_histogram(ab: Tensor, bin_centers: Tensor) -> Figure:
 def learning_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Loss of training and validation for every model, and colorfulness along training."""
     n = len(results)
-    columns = min(4, n)
+    columns = min(3, n)
     rows = -(-n // columns)
-    figure = Figure(figsize=(3.3 * columns, 2.6 * rows + 0.2), layout="constrained")
+    # A single panel is wide enough for the legend.
+    width = 5.6 if n == 1 else 3.7 * columns
+    figure = Figure(figsize=(width, 2.6 * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
     for axis, (name, result) in zip(grid, results.items(), strict=False):
         curve = result["curve"]
@@ -104,11 +106,13 @@ def learning_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
         axis.set_xlabel("thousand images")
         color = axis.twinx()
         color.plot(images, [p["colorfulness"] for p in curve], "k:", lw=1, label="colorfulness")
-        color.set_ylim(0, 1.15 * max(p["colorfulness_truth"] for p in curve))
-        lines = axis.get_lines() + color.get_lines()
+        truth = curve[-1]["colorfulness_truth"]
+        color.axhline(truth, color="tab:green", ls="--", lw=1, label="colorfulness of the truth")
+        color.set_ylim(0, 1.1 * max(truth, *(p["colorfulness"] for p in curve)))
+        lines = [*axis.get_lines(), *color.get_lines()]
     for axis in grid[n:]:
         axis.remove()
-    figure.legend(lines, [line.get_label() for line in lines], loc="outside upper center", ncols=3)
+    figure.legend(lines, [line.get_label() for line in lines], loc="outside upper center", ncols=2)
     return figure
 
 
@@ -130,7 +134,9 @@ def metric_bars(
     for index, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
         found = [results[name]["test"] for name in names]
         errors = [f[metric]["std"] / f["n"] ** 0.5 for f in found]
-        axis.barh(names, [f[metric]["mean"] for f in found], xerr=errors, color="tab:blue")
+        axis.barh(
+            names, [f[metric]["mean"] for f in found], xerr=errors, color="tab:blue", height=0.6
+        )
         axis.set_xlabel(_LABELS[metric])
         axis.invert_yaxis()
         if index:
@@ -187,7 +193,7 @@ def comparison_grid(
     n = counts.pop()
     first = next(iter(rows.values()))
     ratio = float(np.median([image.shape[0] / image.shape[1] for image in first]))
-    side = 1.5
+    side = 1.25
     left = 0.0 if columns else 1.7
     top = 0.3 if columns else 0.0
     width, height = left + side * n, top + side * ratio * len(rows)

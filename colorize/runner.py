@@ -210,17 +210,39 @@ def run_experiment(
         "images_seen": fitted.steps * recipe.batch_size,
         "seconds": fitted.curve[-1]["seconds"],
         "curve": fitted.curve,
-        **run_test(experiment, load_checkpoint(fitted.best), splits),
     }
     if fitted.main_process:
+        results.update(run_test(experiment, splits))
         save_results(results, folder / f"{experiment.run}.json")
         write_card(results, folder / f"{experiment.run}.md")
         state_path(folder, experiment.run).unlink(missing_ok=True)
     return results
 
 
-def run_test(experiment: Experiment, model: Colorizer, splits: Splits) -> dict[str, Any]:
-    """Test a trained model: its default temperature, the sweep, and grey for comparison."""
+def test_again(
+    experiment: Experiment, root: Path | None = None, *, splits: Splits | None = None
+) -> dict[str, Any]:
+    """Test a trained experiment again, and write its results and card again.
+
+    Raises:
+        DataError: when it was not trained.
+    """
+    folder = scale_folder(paths.checkpoints(), experiment.scale)
+    results = load_results(folder / f"{experiment.run}.json")
+    splits = load_splits(experiment, root) if splits is None else splits
+    results.update(run_test(experiment, splits))
+    save_results(results, folder / f"{experiment.run}.json")
+    write_card(results, folder / f"{experiment.run}.md")
+    return results
+
+
+def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
+    """Test a trained experiment on the same images: its best weights at their own temperature and
+    at those of the sweep, the last weights where they are kept, and grey for comparison.
+    """
+    folder = scale_folder(paths.checkpoints(), experiment.scale)
+    model = load_checkpoint(folder / f"{experiment.run}{SUFFIX}")
+    last = folder / f"{experiment.run}-last{SUFFIX}"
     swept = isinstance(model.output, QuantizedOutput)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
@@ -233,6 +255,7 @@ def run_test(experiment: Experiment, model: Colorizer, splits: Splits) -> dict[s
             for name, part in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         },
         "test": evaluate(model, splits.test),
+        "test_last": evaluate(load_checkpoint(last), splits.test) if last.is_file() else None,
         "sweep": sweep(model, splits.test, SWEEP) if swept else [],
         "grey": evaluate(GreyBaseline(), splits.test),
         "machine": machine(),
