@@ -45,7 +45,7 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     for name, r in results.items():
         size = f"{r['parameters'] / 1e6:.1f} M"
         rows.append([name, size, *_metric_cells(r["test"])])
-        if r["test_last"]:
+        if r.get("test_last"):
             rows.append([f"{name}, last step", size, *_metric_cells(r["test_last"])])
     some = next(iter(results.values()))
     rows.append(["grey", "", *_metric_cells(some["grey"])])
@@ -119,16 +119,21 @@ def readme_sections(
     if not results:
         sections["results"] = "No experiment has been trained yet."
         return sections
+    sections["results"] = f"{metrics_table(results)}\n\n{protocol(results)}"
+    return sections
+
+
+def protocol(results: Mapping[str, Mapping[str, Any]]) -> str:
+    """n, seed and machine behind a table of results."""
     some = next(iter(results.values()))
     machine = some["machine"]
-    seeds = sorted({r["experiment"]["seed"] for r in results.values()})
+    seeds = sorted({r["experiment"]["seed"] for r in results.values() if "experiment" in r})
+    seeded = f" one run each, seed {', '.join(map(str, seeds))};" if seeds else ""
     hardware = machine["gpu"] or f"{machine['cores']} cores, no GPU"
-    sections["results"] = (
-        metrics_table(results) + f"\n\nn = {some['test']['n']} test images; mean ± spread over the "
-        f"images; one run each, seed {', '.join(map(str, seeds))}; {machine['platform']}, "
-        f"{hardware}, torch {machine['torch']}. From `CHECKPOINTS/*.json`."
+    return (
+        f"n = {some['test']['n']} images; mean ± spread over the images;{seeded} "
+        f"{machine['platform']}, {hardware}, torch {machine['torch']}. From `CHECKPOINTS/*.json`."
     )
-    return sections
 
 
 def write_card(results: Mapping[str, Any], path: Path) -> Path:

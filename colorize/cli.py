@@ -13,15 +13,21 @@ from colorize.errors import CheckpointError, ColorizeError, ImageError, MissingP
 from colorize.experiments import EXPERIMENTS, RECIPES, SCALES, Experiment, get_experiment
 
 _COLOR_HELP = """Color photographs: colorize photo.jpg -o out.png
-Other commands:    colorize train EXPERIMENT ..., colorize notebook, colorize models,
-                   colorize tables
+Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
+                   colorize notebook, colorize models, colorize tables
 (each has its own --help)"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0 when all of it was done, 1 otherwise, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
-    commands = {"train": _train, "notebook": _notebook, "models": _models, "tables": _tables}
+    commands = {
+        "train": _train,
+        "evaluate": _evaluate,
+        "notebook": _notebook,
+        "models": _models,
+        "tables": _tables,
+    }
     try:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
@@ -153,6 +159,43 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
     )
     results = run_experiment(experiment, options.data, resume=options.resume, options=settings)
     print(metrics_table({experiment.run: results}))
+
+
+def _evaluate(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="colorize evaluate",
+        description="Measure a trained model on a folder or .zip of color images.",
+    )
+    parser.add_argument("model", help="name or checkpoint (colorize models)")
+    parser.add_argument("--data", type=Path, required=True, help="folder or .zip")
+    parser.add_argument("--subfolder", help="only what lies below this folder in it")
+    parser.add_argument("--size", type=int, help="side of the center crop; default: as trained")
+    parser.add_argument("-o", "--output", type=Path, help="write the results as JSON")
+    parser.add_argument("--card", type=Path, help="put the table between the marks of this card")
+    options = parser.parse_args(arguments)
+
+    from colorize.cards import metrics_table, protocol, replace_section
+    from colorize.checkpoint import load_model
+    from colorize.data import ColorizationDataset
+    from colorize.evaluation import save_results
+    from colorize.runner import measure
+
+    model = load_model(options.model)
+    size = options.size or model.look_size
+    dataset = ColorizationDataset(
+        options.data, size, subfolder=options.subfolder, resize=size, progress=True
+    )
+    results = measure(model, dataset)
+    name = Path(options.model).stem
+    text = f"{metrics_table({name: results})}\n\n{protocol({name: results})}"
+    print(text)
+    if options.output:
+        save_results(results, options.output)
+    if options.card:
+        card = replace_section(options.card.read_text(encoding="utf-8"), "results", text)
+        with paths.replacing(options.card) as temporary:
+            temporary.write_text(card, encoding="utf-8")
+    return 0
 
 
 def _models(arguments: list[str]) -> int:

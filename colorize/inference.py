@@ -48,7 +48,7 @@ def colorize_image(
         ImageError: when it is no image that can be read.
         InputError: when an argument is out of range.
     """
-    rgb = torch.from_numpy(_read(image)).movedim(-1, 0)[None]
+    rgb = torch.tensor(_read(image)).movedim(-1, 0)[None]
     if not isinstance(model, Colorizer):
         model = load_model(model)
     size = model.look_size if size is None else size

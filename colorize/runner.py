@@ -243,9 +243,7 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
     folder = scale_folder(paths.checkpoints(), experiment.scale)
     model = load_checkpoint(folder / f"{experiment.run}{SUFFIX}")
     last = folder / f"{experiment.run}-last{SUFFIX}"
-    swept = isinstance(model.output, QuantizedOutput)
     return {
-        "parameters": sum(p.numel() for p in model.parameters()),
         "data": {
             name: {
                 "images": len(part),
@@ -254,10 +252,19 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
             }
             for name, part in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         },
-        "test": evaluate(model, splits.test),
         "test_last": evaluate(load_checkpoint(last), splits.test) if last.is_file() else None,
-        "sweep": sweep(model, splits.test, SWEEP) if swept else [],
-        "grey": evaluate(GreyBaseline(), splits.test),
+        **measure(model, splits.test),
+    }
+
+
+def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
+    """A model at its own temperature and at those of the sweep, and grey, on the same images."""
+    swept = isinstance(model.output, QuantizedOutput)
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "test": evaluate(model, dataset),
+        "sweep": sweep(model, dataset, SWEEP) if swept else [],
+        "grey": evaluate(GreyBaseline(), dataset),
         "machine": machine(),
     }
 

@@ -1,0 +1,1 @@
+"""Fetches data sets, prior and published weights: ``DOWNLOADER.download``."""  # noqa: N999
