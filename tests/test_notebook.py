@@ -65,7 +65,7 @@ def test_no_path_of_a_machine_is_in_it() -> None:
 def test_a_missing_notebook_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(runner, "FILE_NAME", "nowhere.ipynb")
     with pytest.raises(DataError, match="checkout"):
-        runner.execute("quick", None, False, tmp_path / "out.ipynb")
+        runner.execute("quick", None, tmp_path / "out.ipynb")
 
 
 def test_a_failing_cell_is_reported_and_the_rest_kept(
@@ -80,6 +80,6 @@ def test_a_failing_cell_is_reported_and_the_rest_kept(
     nbformat.write(broken, tmp_path / "broken.ipynb")
     monkeypatch.setattr(runner, "FILE_NAME", str(tmp_path / "broken.ipynb"))
     with pytest.raises(runner.NotebookError, match="ZeroDivisionError"):
-        runner.execute("small", None, False, tmp_path / "out.ipynb")
+        runner.execute("small", None, tmp_path / "out.ipynb")
     executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     assert executed.cells[0].outputs[0].text == "small\n"

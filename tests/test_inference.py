@@ -1,0 +1,422 @@
+"""colorize_image: every way to hand over a picture, its lightness kept, its color not looked at."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from PIL import Image
+from skimage.color import rgb2lab
+from tiny import light as light
+from torch import Tensor
+
+from colorize.checkpoint import save_checkpoint
+from colorize.errors import CheckpointError, ImageError, InputError
+from colorize.inference import DEFAULT_MODEL, colorize_image
+from colorize.models import EuclideanModel, SimplifiedModel
+
+pytestmark = pytest.mark.usefixtures("light")
+
+SIZES = {"1x1": (1, 1), "3x200": (3, 200), "200x3": (200, 3), "33x50": (33, 50)}
+
+
+@pytest.fixture(scope="module")
+def net() -> SimplifiedModel:
+    """Saturated colors that differ from pixel to pixel."""
+    net = tiny.vivid_model()
+    net.look_size = 32
+    return net
+
+
+@pytest.fixture(scope="module")
+def grey_levels() -> np.ndarray:
+    """CIELAB lightness of the 256 greys, float64."""
+    levels = np.arange(256, dtype=np.uint8)
+    return rgb2lab(np.repeat(levels[:, None, None], 3, axis=2))[:, 0, 0]
+
+
+def _lightness(rgb: np.ndarray) -> np.ndarray:
+    return rgb2lab(rgb)[..., 0]
+
+
+def _nearest_grey(rgb: np.ndarray, grey_levels: np.ndarray) -> np.ndarray:
+    middles = (grey_levels[1:] + grey_levels[:-1]) / 2
+    return np.searchsorted(middles, _lightness(rgb)).astype(np.uint8)
+
+
+def _scene(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(height, width) uint8: blobs over the whole range, and noise."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (5, 5), dtype=np.uint8))
+    smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    return (smooth + rng.integers(-9, 10, (height, width))).clip(0, 255).astype(np.uint8)
+
+
+def _colored(rgb: np.ndarray) -> bool:
+    return bool((np.abs(rgb2lab(rgb)[..., 1:]).max(-1) > 20).mean() > 0.2)
+
+
+# --- lightness ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_grey_picture_turned_back_to_grey_is_the_same_bytes(
+    size: tuple[int, int], net: SimplifiedModel, grey_levels: np.ndarray
+) -> None:
+    grey = _scene(*size)
+    found = colorize_image(grey, net)
+    assert found.shape == (*size, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(_nearest_grey(found, grey_levels), grey)
+
+
+def test_every_grey_level_is_kept_whatever_the_color(grey_levels: np.ndarray) -> None:
+    """Black, white and all between, under nets of any opinion."""
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (32, 1))
+    for seed in range(3):
+        found = colorize_image(ramp, tiny.vivid_model(seed), size=32)
+        np.testing.assert_array_equal(_nearest_grey(found, grey_levels), ramp)
+        assert _colored(found)
+
+
+def test_a_large_photograph(net: SimplifiedModel, grey_levels: np.ndarray) -> None:
+    grey = _scene(500, 333)
+    found = colorize_image(grey, net)
+    assert found.shape == (500, 333, 3) and _colored(found)
+    np.testing.assert_array_equal(_nearest_grey(found, grey_levels), grey)
+
+
+def test_a_color_picture_keeps_its_lightness_to_half_a_level(net: SimplifiedModel) -> None:
+    """What 8 bits can hold: a level of green, the finest of them, is at most 0.5 of L wide."""
+    rgb = tiny.patches(4, 50).reshape(2, 80, 40, 3)[0]
+    found = colorize_image(rgb, net)
+    difference = np.abs(_lightness(found) - _lightness(rgb))
+    assert difference.max() < 0.5 and difference.mean() < 0.15
+    assert np.abs(found.astype(int) - rgb).mean() > 10
+
+
+def test_only_the_lightness_is_looked_at(grey_levels: np.ndarray) -> None:
+    """Two pictures of the same lightness in other colors are colored alike.
+
+    Each grey is replaced by a color whose L is the same to 0.01, a hundredth of a grey level.
+    """
+    rng = np.random.default_rng(0)
+    candidates = rng.integers(0, 256, (400_000, 3), dtype=np.uint8)
+    order = np.argsort(_lightness(candidates[None])[0])
+    candidates, L = candidates[order], _lightness(candidates[order][None])[0]
+    place = np.searchsorted(L, grey_levels).clip(0, len(L) - 1)
+    twin, fits = candidates[place], np.abs(L[place] - grey_levels) < 0.01
+    assert fits.sum() > 200
+    grey = _scene(40, 60).clip(*np.flatnonzero(fits)[[0, -1]])
+    usable = np.flatnonzero(fits)
+    grey = usable[np.abs(grey[..., None].astype(int) - usable).argmin(-1)].astype(np.uint8)
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(30)
+    one, other = colorize_image(grey, net), colorize_image(twin[grey], net)
+    assert np.abs(twin[grey].astype(int) - grey[..., None]).mean() > 20
+    assert np.abs(one.astype(int) - other).max() <= 2
+    assert np.abs(one.astype(int) - grey[..., None]).mean() > 5
+
+
+def test_the_color_of_a_grey_and_of_a_color_picture_of_that_lightness_agree_roughly(
+    grey_levels: np.ndarray,
+) -> None:
+    """Through the grey version L is rounded to 8 bits, and the net sees a little less."""
+    rgb = tiny.patches(1, 53)[0]
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(30)
+    own = colorize_image(rgb, net).astype(int)
+    through = colorize_image(_nearest_grey(rgb, grey_levels), net).astype(int)
+    assert np.abs(own - through).mean() < 1.5 and np.abs(own - through).max() <= 8
+    assert np.abs(own - rgb).mean() > 5
+
+
+# --- ways to hand over a picture ---------------------------------------------------------------
+
+
+ARRAYS = {
+    "uint8": lambda g: g,
+    "uint8, one channel": lambda g: g[..., None],
+    "uint8 rgb": lambda g: np.repeat(g[..., None], 3, axis=2),
+    "uint16": lambda g: g.astype(np.uint16) * 257,
+    "uint16 rgb": lambda g: np.repeat(g[..., None].astype(np.uint16) * 257, 3, axis=2),
+    "float16": lambda g: (g / 255).astype(np.float16),
+    "float32": lambda g: (g / 255).astype(np.float32),
+    "float64": lambda g: g / 255,
+    "float rgb": lambda g: np.repeat(g[..., None] / 255, 3, axis=2),
+    "opaque rgba": lambda g: np.dstack((g, g, g, np.full_like(g, 255))),
+    "opaque float rgba": lambda g: np.dstack((g, g, g, np.full_like(g, 255))) / 255,
+    "opaque uint16 rgba": lambda g: (
+        np.dstack((g, g, g, np.full_like(g, 255))).astype("uint16") * 257
+    ),
+    "flipped twice": lambda g: np.ascontiguousarray(g[::-1, ::-1])[::-1, ::-1],
+    "fortran": np.asfortranarray,
+    "flipped rgb": lambda g: np.repeat(np.ascontiguousarray(g[::-1])[..., None], 3, axis=2)[::-1],
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_every_array_of_the_same_picture(kind: str, net: SimplifiedModel) -> None:
+    grey = _scene(24, 31)
+    array: Any = ARRAYS[kind](grey)
+    before = array.copy()
+    expected = colorize_image(grey, net)
+    np.testing.assert_array_equal(colorize_image(array, net), expected)
+    np.testing.assert_array_equal(array, before)
+
+
+def test_black_and_white(net: SimplifiedModel, grey_levels: np.ndarray) -> None:
+    mask = _scene(24, 31) > 127
+    for array in (mask, mask[..., None], np.repeat(mask[..., None], 3, axis=2)):
+        found = colorize_image(array, net)
+        np.testing.assert_array_equal(_nearest_grey(found, grey_levels), mask * np.uint8(255))
+
+
+def test_16_bits_are_rounded_to_the_nearest_of_8(net: SimplifiedModel) -> None:
+    fine = np.arange(0, 65536, 7, dtype=np.uint16)[: 96 * 96].reshape(96, 96)
+    coarse = np.floor(fine / 257 + 0.5).astype(np.uint8)
+    np.testing.assert_array_equal(colorize_image(fine, net), colorize_image(coarse, net))
+    floats = fine / 65535
+    np.testing.assert_array_equal(colorize_image(floats, net), colorize_image(coarse, net))
+
+
+def test_transparency_is_laid_over_white(net: SimplifiedModel) -> None:
+    grey = _scene(16, 16)
+    alpha = np.zeros_like(grey)
+    found = colorize_image(np.dstack((grey, grey, grey, alpha)), net)
+    np.testing.assert_array_equal(found, colorize_image(np.full((16, 16), 255, np.uint8), net))
+
+
+def _modes() -> dict[str, Image.Image]:
+    grey = Image.fromarray(_scene(24, 31))
+    rgb = Image.merge("RGB", (grey,) * 3)
+    return {
+        "L": grey,
+        "RGB": rgb,
+        "RGBA": rgb.convert("RGBA"),
+        "LA": grey.convert("LA"),
+        "P": grey.convert("P"),
+        "CMYK": rgb.convert("CMYK"),
+        "I;16": Image.fromarray(_scene(24, 31).astype(np.uint16) * 257),
+        "I": grey.convert("I").point(lambda v: v * 257),
+    }
+
+
+@pytest.mark.parametrize("mode", _modes())
+def test_every_mode_of_pillow(mode: str, net: SimplifiedModel) -> None:
+    image = _modes()[mode]
+    assert image.mode == mode
+    found = colorize_image(image, net)
+    np.testing.assert_array_equal(found, colorize_image(_scene(24, 31), net))
+    assert image.mode == mode and image.size == (31, 24)
+
+
+def test_one_bit(net: SimplifiedModel) -> None:
+    image = Image.fromarray(_scene(24, 31) > 127)
+    assert image.mode == "1"
+    expected = colorize_image(np.asarray(image), net)
+    np.testing.assert_array_equal(colorize_image(image, net), expected)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "webp", "gif"])
+def test_paths_and_bytes(suffix: str, net: SimplifiedModel, tmp_path: Path) -> None:
+    path = tmp_path / f"ein Foto ä.{suffix}"
+    Image.fromarray(_scene(40, 24)).save(path)
+    with Image.open(path) as image:
+        expected = colorize_image(np.asarray(image.convert("RGB")), net)
+    assert expected.shape == (40, 24, 3)
+    for way in (path, str(path), path.read_bytes()):
+        np.testing.assert_array_equal(colorize_image(way, net), expected)
+
+
+def test_a_picture_lies_as_its_camera_says(net: SimplifiedModel, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.png"
+    Image.fromarray(_scene(40, 24)).save(path, exif=exif)
+    turned = np.ascontiguousarray(np.rot90(_scene(40, 24), -1))
+    found = colorize_image(path, net)
+    assert found.shape == (24, 40, 3)
+    np.testing.assert_array_equal(found, colorize_image(turned, net))
+
+
+def test_an_array_that_is_read_only_is_no_reason_to_warn(net: SimplifiedModel) -> None:
+    image = Image.fromarray(np.repeat(_scene(16, 16)[..., None], 3, axis=2))
+    array = np.asarray(image)
+    array.flags.writeable = False
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = colorize_image(array, net)
+    finally:
+        torch.set_warn_always(False)
+    np.testing.assert_array_equal(found, colorize_image(image, net))
+
+
+# --- what the net gets to see ------------------------------------------------------------------
+
+
+def _seen(net: SimplifiedModel, image: Any, **arguments: Any) -> Tensor:
+    """The lightness that the net gets, before padding to its multiple."""
+    shapes: list[Tensor] = []
+    hook = net.trunk.register_forward_pre_hook(lambda module, given: shapes.append(given[0]))
+    try:
+        colorize_image(image, net, **arguments)
+    finally:
+        hook.remove()
+    (found,) = shapes
+    return found
+
+
+@pytest.mark.parametrize(
+    ("size", "look", "seen"),
+    [
+        ((64, 96), 32, (32, 48)),
+        ((96, 64), 32, (48, 32)),
+        ((64, 96), 16, (16, 24)),
+        ((64, 96), 64, (64, 96)),
+        ((64, 96), 500, (64, 96)),
+        ((3, 200), 32, (8, 200)),
+        ((1, 1), 32, (8, 8)),
+        ((33, 50), 30, (32, 48)),
+        ((40, 4000), 8, (8, 800)),
+    ],
+)
+def test_the_net_looks_at_the_size_asked_for(
+    size: tuple[int, int], look: int, seen: tuple[int, int], net: SimplifiedModel
+) -> None:
+    found = _seen(net, np.full(size, 128, np.uint8), size=look)
+    assert found.shape == (1, 1, *seen)
+
+
+def test_without_a_size_it_is_the_one_of_training() -> None:
+    net = tiny.vivid_model()
+    image = _scene(64, 64)
+    for look in (16, 40):
+        net.look_size = look
+        assert _seen(net, image).shape == (1, 1, look, look)
+        np.testing.assert_array_equal(
+            colorize_image(image, net), colorize_image(image, net, size=look)
+        )
+    assert not np.array_equal(
+        colorize_image(image, net, size=16), colorize_image(image, net, size=40)
+    )
+
+
+def test_a_picture_is_reduced_without_aliasing(net: SimplifiedModel) -> None:
+    """A checkerboard of single pixels is even grey from afar; picking pixels leaves stripes."""
+    board = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
+    found = _seen(net, board, size=32)
+    assert float(found.max() - found.min()) < 0.05
+    assert float(found.mean()) == pytest.approx((50 - 50) / 100, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [0, -5])
+def test_a_size_of_nothing(size: int, net: SimplifiedModel) -> None:
+    with pytest.raises(InputError, match=f"size: expected at least 1 pixel, got {size}"):
+        colorize_image(_scene(8, 8), net, size=size)
+
+
+def test_temperature(net: SimplifiedModel, grey_levels: np.ndarray) -> None:
+    image = _scene(32, 32)
+
+    def chroma(temperature: float | None) -> float:
+        lab = rgb2lab(colorize_image(image, net, temperature=temperature))
+        return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+    found = [chroma(t) for t in (1.0, 0.38, 0.0)]
+    assert found == sorted(found) and found[0] < found[-1]
+    assert chroma(None) == chroma(0.38)
+    with pytest.raises(InputError, match="temperature"):
+        chroma(-1.0)
+    with pytest.raises(InputError, match="no distribution"):
+        colorize_image(image, EuclideanModel(width=0.02), temperature=0.5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_was(training: bool) -> None:
+    net = tiny.vivid_model().train(training)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    random = torch.get_rng_state()
+    image = _scene(16, 24)
+    found = colorize_image(image, net)
+    tiny.assert_same_bits(net.state_dict(), before)
+    assert torch.equal(torch.get_rng_state(), random)
+    np.testing.assert_array_equal(found, colorize_image(image, net.eval()))
+    net.train(training)
+    colorize_image(image, net)
+    assert net.training == training
+
+
+# --- models ------------------------------------------------------------------------------------
+
+
+def test_a_model_by_name_and_by_path(home: Path) -> None:
+    net = tiny.vivid_model(3)
+    net.look_size = 24
+    image = _scene(40, 40)
+    expected = colorize_image(image, net)
+    path = save_checkpoint(net, home / "CHECKPOINTS" / "vivid.safetensors")
+    for way in ("vivid", path, str(path)):
+        np.testing.assert_array_equal(colorize_image(image, way), expected)
+    with pytest.raises(CheckpointError, match=r"no trained model 'dull'; there are .*vivid"):
+        colorize_image(image, "dull")
+
+
+def test_the_default_model_is_a_name(home: Path) -> None:
+    image = _scene(16, 16)
+    save_checkpoint(tiny.vivid_model(4), home / "CHECKPOINTS" / f"{DEFAULT_MODEL}.safetensors")
+    expected = colorize_image(image, tiny.vivid_model(4))
+    np.testing.assert_array_equal(colorize_image(image), expected)
+
+
+# --- what is no picture ------------------------------------------------------------------------
+
+
+BAD_ARRAYS: dict[str, tuple[Any, str]] = {
+    "one dimension": (np.zeros(5, np.uint8), r"got \(5,\)"),
+    "two channels": (np.zeros((4, 4, 2), np.uint8), r"got \(4, 4, 2\)"),
+    "five channels": (np.zeros((4, 4, 5), np.uint8), r"got \(4, 4, 5\)"),
+    "channels first": (np.zeros((3, 40, 50), np.uint8), r"got \(3, 40, 50\)"),
+    "batch": (np.zeros((1, 4, 4, 3), np.uint8), r"got \(1, 4, 4, 3\)"),
+    "empty": (np.zeros((0, 4), np.uint8), r"got \(0, 4\)"),
+    "int64": (np.zeros((4, 4), np.int64), "got int64"),
+    "complex": (np.zeros((4, 4), complex), "got complex128"),
+    "object": (np.zeros((4, 4), object), "got object"),
+    "floats to 255": (np.full((4, 4), 255.0), r"got 255\.\.255; divide by 255"),
+    "negative floats": (np.full((4, 4), -0.1), "expected floats in 0..1"),
+    "nan": (np.full((4, 4), np.nan), "expected floats in 0..1"),
+    "some nan": (np.array([[0.5, np.nan]]), "expected floats in 0..1"),
+    "inf": (np.array([[0.5, np.inf]]), "expected floats in 0..1"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
+@pytest.mark.parametrize("kind", BAD_ARRAYS)
+def test_arrays_that_are_no_pictures(kind: str, net: SimplifiedModel) -> None:
+    array, message = BAD_ARRAYS[kind]
+    with pytest.raises(ImageError, match=message):
+        colorize_image(array, net)
+
+
+def test_files_that_are_no_pictures(net: SimplifiedModel, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.fromarray(_scene(64, 64)).save(file, "PNG")
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(file.getvalue()[:-800])
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture", encoding="utf-8")
+    for path in (cut, text, tmp_path / "none.png", tmp_path):
+        with pytest.raises(ImageError, match=path.name):
+            colorize_image(path, net)
+    for other in (b"", b"no picture", None, 5, [[1, 2]], torch.zeros(4, 4)):
+        with pytest.raises(ImageError, match="expected"):
+            colorize_image(other, net)  # type: ignore[arg-type]
