@@ -31,7 +31,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 def spread(value: Mapping[str, float], digits: int = 2) -> str:
-    """Mean and spread over the images."""
+    """Mean and spread over the images; no mean (null in JSON) is that of equal images' PSNR."""
+    if value["mean"] is None:
+        return "∞"
     return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -48,7 +50,7 @@ def save_checkpoint(model: Colorizer, path: Path, *, half: bool = False, **extra
         "model": type(model).__name__,
         "config": model.config,
         "look_size": model.look_size,
-        **extra,
+        "extra": extra,
     }
     kernels = {name for name, p in model.named_parameters() if p.dim() > 1} if half else set()
     tensors = {
@@ -66,24 +68,36 @@ def read_info(path: Path) -> CheckpointInfo:
     Raises:
         CheckpointError: when the file is missing, damaged, or not written by ``save_checkpoint``.
     """
+    with _opened(path) as file:
+        metadata = file.metadata() or {}
+    if _KEY not in metadata:
+        raise CheckpointError(
+            f"{path} says nothing about its model: expected a file written by save_checkpoint"
+        )
+    try:
+        record = json.loads(metadata[_KEY])
+        if record["format"] != FORMAT:
+            raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}; update colorize")
+        return CheckpointInfo(
+            path, record["model"], record["config"], record["look_size"], record["extra"]
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(f"{path}: its record makes no sense ({error!r})") from error
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
+            yield file
     except FileNotFoundError as error:
         raise CheckpointError(f"There is no checkpoint {path}") from error
     except (SafetensorError, OSError) as error:
         raise CheckpointError(
             f"{path} is not a readable safetensors file ({error}); fetch or train it again"
         ) from error
-    if _KEY not in metadata:
-        raise CheckpointError(
-            f"{path} says nothing about its model: expected a file written by save_checkpoint"
-        )
-    record = json.loads(metadata[_KEY])
-    if record.pop("format", None) != FORMAT:
-        raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}; update colorize")
-    model, config, look_size = (record.pop(key) for key in ("model", "config", "look_size"))
-    return CheckpointInfo(path, model, config, look_size, record)
 
 
 def load_checkpoint(path: Path) -> Colorizer:
@@ -97,7 +111,10 @@ def load_checkpoint(path: Path) -> Colorizer:
         raise CheckpointError(
             f"{path} holds a {info.model}; this version knows {', '.join(MODEL_CLASSES)}"
         )
-    model = MODEL_CLASSES[info.model](**info.config)
+    try:
+        model = MODEL_CLASSES[info.model](**info.config)
+    except (TypeError, InputError) as error:
+        raise CheckpointError(f"{path}: no {info.model} has the config {info.config}") from error
     load_weights(model, path)
     model.look_size = info.look_size
     return model.eval()
@@ -109,7 +126,7 @@ def load_weights(model: Colorizer, path: Path) -> None:
     Raises:
         CheckpointError: when names or shapes differ; the model is then as it was.
     """
-    with safe_open(path, framework="pt") as file:
+    with _opened(path) as file:
         loaded = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     own = model.state_dict()
     differing = sorted(
@@ -142,7 +159,7 @@ def load_model(name_or_path: str | Path) -> Colorizer:
         CheckpointError: when there is none of that name, or the file cannot be read.
     """
     path = Path(name_or_path)
-    if path.suffix == SUFFIX or path.is_file():
+    if path.suffix == SUFFIX:
         return load_checkpoint(path)
     known = _trained()
     if str(name_or_path) not in known:
@@ -157,4 +174,6 @@ def load_model(name_or_path: str | Path) -> Colorizer:
 def _trained() -> dict[str, Path]:
     # A model trained here goes before the one of the same name that came with the package.
     folders = (paths.shipped_checkpoints(), paths.checkpoints())
-    return {p.stem: p for folder in folders for p in sorted(folder.glob(f"*{SUFFIX}"))}
+    # What a killed process left has a name that begins with a dot.
+    found = [p for folder in folders for p in sorted(folder.glob(f"[!.]*{SUFFIX}"))]
+    return {p.stem: p for p in found}

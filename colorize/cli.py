@@ -158,7 +158,8 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
         half=not options.full_precision,
     )
     results = run_experiment(experiment, options.data, resume=options.resume, options=settings)
-    print(metrics_table({experiment.run: results}))
+    if results:
+        print(metrics_table({experiment.run: results}))
 
 
 def _evaluate(arguments: list[str]) -> int:
@@ -238,11 +239,12 @@ def _notebook(arguments: list[str]) -> int:
     parser.add_argument("--scale", choices=SCALES, default="quick")
     parser.add_argument("--data", type=Path, help="folder or .zip (default: DATA/<set>)")
     parser.add_argument("--train", action="store_true", help="train what has no checkpoint yet")
+    parser.add_argument("--fetch", action="store_true", help="download its data sets first")
     parser.add_argument("--output", type=Path, help="default: RUNS/colorization-<scale>.ipynb")
     options = parser.parse_args(arguments)
 
     from colorize.notebook import execute
 
     output = options.output or paths.runs() / f"colorization-{options.scale}.ipynb"
-    print(execute(options.scale, options.data, options.train, output))
+    print(execute(options.scale, options.data, output, train=options.train, fetch=options.fetch))
     return 0

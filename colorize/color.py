@@ -2,7 +2,7 @@
 
 Ranges: ``rgb`` is uint8 0..255 or float 0..1; ``L`` is 0..100; ``a`` and ``b`` lie within about
 -87..98 and -108..95 for colors that sRGB can show. The constants are those of scikit-image, so the
-two agree to rounding.
+two agree to rounding on all such colors. Half precision is widened: it would cost units of Lab.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from colorize.checks import require_choice, require_rgb, require_tensor
+from colorize.errors import InputError
 
 Gamut = Literal["clip", "chroma"]
 
@@ -35,13 +36,13 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
         rgb: (N, 3, H, W), uint8 in 0..255 or float in 0..1.
 
     Returns:
-        lab: (N, 3, H, W), float32 (float64 for float64 input).
+        lab: (N, 3, H, W), float32 (float64 for float64 rgb).
 
     Raises:
         InputError: when the shape or the type is another one.
     """
     rgb = require_rgb(rgb)
-    linear = _linear_from_uint8(rgb) if rgb.dtype == torch.uint8 else _linear_from_srgb(rgb)
+    linear = _linear(rgb)
     xyz = _mix(linear, _xyz_matrix(linear.dtype, linear.device))
     f = torch.where(xyz > _EPSILON, xyz.clamp(min=_EPSILON).pow(1 / 3), _KAPPA * xyz + _OFFSET)
     fx, fy, fz = f.unbind(1)
@@ -51,7 +52,7 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 def rgb_to_L(rgb: Tensor) -> Tensor:  # noqa: N802
     """Lightness of sRGB images: (N, 3, H, W) to (N, 1, H, W) in 0..100."""
     rgb = require_rgb(rgb)
-    linear = _linear_from_uint8(rgb) if rgb.dtype == torch.uint8 else _linear_from_srgb(rgb)
+    linear = _linear(rgb)
     y = _mix(linear, _xyz_matrix(linear.dtype, linear.device)[1:2])
     f = torch.where(y > _EPSILON, y.clamp(min=_EPSILON).pow(1 / 3), _KAPPA * y + _OFFSET)
     return 116 * f - 16
@@ -67,20 +68,28 @@ def lab_to_rgb(lab: Tensor, *, gamut: Gamut = "clip") -> Tensor:
             grey just far enough, which keeps both.
 
     Returns:
-        rgb: (N, 3, H, W), same type, 0..1; ``to_uint8`` makes bytes of it.
+        rgb: (N, 3, H, W) in 0..1, float32 (float64 for float64 lab); ``to_uint8`` makes bytes of
+        it.
 
     Raises:
         InputError: when the shape or the type is another one.
     """
     lab = require_tensor(lab, "lab", shape=(None, 3, None, None), floating=True)
     require_choice(gamut, "gamut", ("clip", "chroma"))
+    lab = _widened(lab)
     if gamut == "chroma":
         lab = _reduce_chroma(lab)
     return _srgb_from_linear(_linear_from_lab(lab).clamp(0, 1))
 
 
 def to_uint8(rgb: Tensor) -> Tensor:
-    """Round sRGB in 0..1 to uint8."""
+    """Round sRGB, float in 0..1, to uint8.
+
+    Raises:
+        InputError: when it is no floating point tensor.
+    """
+    if not rgb.is_floating_point():
+        raise InputError(f"rgb: expected float in 0..1, got {rgb.dtype}")
     return (rgb * 255).round_().clamp_(0, 255).to(torch.uint8)
 
 
@@ -103,15 +112,28 @@ def join_lightness(L: Tensor, ab: Tensor) -> Tensor:
     """
     L = require_tensor(L, "L", shape=(None, 1, None, None), floating=True)
     ab = require_tensor(ab, "ab", shape=(L.shape[0], 2, *L.shape[2:]), floating=True)
-    # White and black are exact although the matrix rows add up to one only within rounding.
-    linear = _linear_from_lab(_reduce_chroma(torch.cat((L.clamp(0, 100), ab), 1)))
+    lab = _widened(torch.cat((L.clamp(0, 100), ab), 1))
+    linear = _linear_from_lab(_reduce_chroma(lab))
     rounded = to_uint8(_srgb_from_linear(linear.clamp_(0, 1)))
     _, weights, _ = _xyz_matrix(linear.dtype, linear.device).unbind(0)
     luminance = (linear * weights.view(1, 3, 1, 1)).sum(1)
     red_blue = _linear_from_uint8(rounded[:, ::2]).to(linear.dtype)
     green = (luminance - weights[0] * red_blue[:, 0] - weights[2] * red_blue[:, 1]) / weights[1]
-    rounded[:, 1] = to_uint8(_srgb_from_linear(green.clamp_(0, 1)))
+    rounded[:, 1] = to_uint8(_srgb_from_linear(green.clamp(0, 1)))
+    # At the border of the gamut green has no room; then blue, which weighs least, makes up for it.
+    green_now = _linear_from_uint8(rounded[:, 1]).to(linear.dtype)
+    blue = (luminance - weights[0] * red_blue[:, 0] - weights[1] * green_now) / weights[2]
+    adjusted = to_uint8(_srgb_from_linear(blue.clamp_(0, 1)))
+    rounded[:, 2] = torch.where((green <= 0) | (green >= 1), adjusted, rounded[:, 2])
     return rounded
+
+
+def _widened(values: Tensor) -> Tensor:
+    return values if values.dtype == torch.float64 else values.float()
+
+
+def _linear(rgb: Tensor) -> Tensor:
+    return _linear_from_uint8(rgb) if rgb.dtype == torch.uint8 else _linear_from_srgb(_widened(rgb))
 
 
 def _linear_from_srgb(rgb: Tensor) -> Tensor:
@@ -164,23 +186,27 @@ def _mix(channels: Tensor, matrix: Tensor) -> Tensor:
         return torch.einsum("rc,nchw->nrhw", matrix, channels)
 
 
-# The caches hold 27 or 256 numbers for each device that was used; they are filled by the first
-# call, so that importing the module makes no tensor.
+# The caches hold 9 or 256 numbers for each device that was used; they are filled by the first
+# call, so that importing the module makes no tensor. What is cached under inference_mode could
+# never take part in a gradient afterwards, hence the decorator.
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _xyz_matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
-    matrix = torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64)
-    matrix = matrix / torch.tensor(_WHITE, dtype=torch.float64)[:, None]
+    matrix = torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64, device="cpu")
+    matrix = matrix / torch.tensor(_WHITE, dtype=torch.float64, device="cpu")[:, None]
     return matrix.to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _rgb_matrix(dtype: torch.dtype, device: torch.device) -> Tensor:
-    matrix = torch.linalg.inv(torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64))
-    matrix = matrix * torch.tensor(_WHITE, dtype=torch.float64)
+    matrix = torch.linalg.inv(torch.tensor(_XYZ_FROM_RGB, dtype=torch.float64, device="cpu"))
+    matrix = matrix * torch.tensor(_WHITE, dtype=torch.float64, device="cpu")
     return matrix.to(device=device, dtype=dtype)
 
 
 @lru_cache(maxsize=64)
+@torch.inference_mode(False)
 def _linear_table(device: torch.device) -> Tensor:
-    levels = torch.arange(256, dtype=torch.float64) / 255
+    levels = torch.arange(256, dtype=torch.float64, device="cpu") / 255
     return _linear_from_srgb(levels).to(device=device, dtype=torch.float32)

@@ -8,6 +8,7 @@ compressed in between.
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Mapping, Sequence
@@ -23,7 +24,7 @@ from torch.utils.data import DataLoader, Dataset
 from colorize import metrics, paths
 from colorize.color import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize.errors import DataError
-from colorize.models import Colorizer
+from colorize.models import Colorizer, evaluating
 from colorize.models.outputs import EuclideanOutput
 
 SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
@@ -75,19 +76,16 @@ def sweep(
     with_loss: bool = False,
 ) -> list[dict[str, Any]]:
     """``evaluate`` at several temperatures, with one pass of the net."""
-    was_training = model.training
-    model.eval()
     values: list[dict[str, list[Tensor]]] = [{} for _ in temperatures]
-    try:
+    seen = 0
+    with evaluating(model):
         for batch in _batches(dataset, batch_size, _device(model)):
-            for found, own in zip(
-                _measure(model, batch, temperatures, with_loss), values, strict=True
-            ):
+            seen += len(batch["rgb"])
+            measured = _measure(model, batch, temperatures, with_loss)
+            for found, own in zip(measured, values, strict=True):
                 for name, value in found.items():
                     own.setdefault(name, []).append(value.cpu())
-    finally:
-        model.train(was_training)
-    if not values or not values[0]:
+    if not seen:
         raise DataError("evaluate: expected at least one image, the data set is empty")
     return [
         {"temperature": temperature, **_summary({k: torch.cat(v) for k, v in own.items()})}
@@ -98,9 +96,10 @@ def sweep(
 @torch.no_grad()
 def colored_batch(model: Colorizer, rgb: Tensor, *, temperature: float | None = None) -> Tensor:
     """Color (N, 3, H, W) uint8 images from their lightness, as the metrics see them: uint8."""
-    rgb = rgb.to(_device(model))
-    L = rgb_to_lab(rgb)[:, :1]
-    return to_uint8(lab_to_rgb(torch.cat((L, model.predict_ab(L, temperature=temperature)), 1)))
+    L = rgb_to_lab(rgb.to(_device(model)))[:, :1]
+    with evaluating(model):
+        ab = model.predict_ab(L, temperature=temperature)
+    return to_uint8(lab_to_rgb(torch.cat((L, ab), 1)))
 
 
 def compare_images(
@@ -143,9 +142,10 @@ def machine() -> dict[str, Any]:
 
 
 def save_results(results: dict[str, Any], path: Path) -> Path:
-    """Write results as JSON, a whole file or none."""
+    """Write results as JSON, a whole file or none; what is not finite becomes null."""
+    text = json.dumps(_finite(results), indent=1, allow_nan=False)
     with paths.replacing(path) as temporary:
-        temporary.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        temporary.write_text(text + "\n", encoding="utf-8")
     return path
 
 
@@ -194,15 +194,21 @@ def _compare(lab: Tensor, ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
     }
 
 
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def _summary(values: dict[str, Tensor]) -> dict[str, Any]:
-    n = len(next(iter(values.values())))
-    return {
-        "n": n,
-        **{
-            name: {"mean": float(v.double().mean()), "std": float(v.double().std(correction=0))}
-            for name, v in values.items()
-        },
-    }
+    means = {name: {"mean": float(v.double().mean())} for name, v in values.items()}
+    for name, v in values.items():
+        # The loss comes as one number a batch; it has no spread over the images.
+        if name != "loss":
+            means[name]["std"] = float(v.double().std(correction=0))
+    return {"n": len(next(iter(values.values()))), **means}
 
 
 def _batches(dataset: Dataset[dict[str, Tensor]], batch_size: int, device: torch.device) -> Any:

@@ -145,7 +145,9 @@ class Experiment:
             InputError: when there is no such scale.
         """
         if scale == "paper":
-            return replace(self, data=_PAPER_FINAL if self.final else _PAPER_DATA, scale=scale)
+            options = {key: value for key, value in self.options.items() if key != "width"}
+            data = _PAPER_FINAL if self.final else _PAPER_DATA
+            return replace(self, options=options, data=data, recipe=PAPER, scale=scale)
         if scale == "small":
             return replace(
                 self,
@@ -253,6 +255,7 @@ EXPERIMENTS: dict[str, Experiment] = _by_name(
         smoothing="ab",
         parent="rebalanced-ours",
         final=True,
+        data=_PAPER_FINAL,
     ),
     Experiment(
         "simplified-final",
@@ -264,5 +267,6 @@ EXPERIMENTS: dict[str, Experiment] = _by_name(
         parent="simplified",
         start_from="simplified",
         final=True,
+        data=_PAPER_FINAL,
     ),
 )

@@ -14,7 +14,7 @@ from colorize.checkpoint import load_model
 from colorize.color import join_lightness, rgb_to_L
 from colorize.data import decode_rgb
 from colorize.errors import ImageError, InputError
-from colorize.models import Colorizer
+from colorize.models import Colorizer, evaluating
 
 DEFAULT_MODEL = "photo"
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
@@ -56,7 +56,8 @@ def colorize_image(
         raise InputError(f"size: expected at least 1 pixel, got {size}")
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     L = rgb_to_L(rgb.to(device))
-    ab = model.eval().predict_ab(_shrink(L, size), temperature=temperature)
+    with evaluating(model):
+        ab = model.predict_ab(_shrink(L, size), temperature=temperature)
     full = F.interpolate(ab, L.shape[2:], mode="bilinear", align_corners=False)
     return join_lightness(L, full)[0].movedim(0, -1).cpu().numpy()
 

@@ -14,8 +14,10 @@ from torchmetrics.functional.image import (
 )
 
 from colorize.checks import require_tensor
+from colorize.errors import InputError
 
 _RGB_RANGE = 255.0
+_WINDOW = 11
 
 
 def rmse_ab(predicted: Tensor, target: Tensor) -> Tensor:
@@ -39,12 +41,25 @@ def psnr(predicted: Tensor, target: Tensor) -> Tensor:
 
 
 def ssim(predicted: Tensor, target: Tensor) -> Tensor:
-    """Structural similarity of (N, 3, H, W), data range 255, Gaussian window of sigma 1.5."""
+    """Structural similarity of (N, 3, H, W), data range 255, Gaussian window of sigma 1.5.
+
+    The mean over the windows that lie wholly inside, as in Wang et al. 2004.
+
+    Raises:
+        InputError: when the images are smaller than the window of 11x11.
+    """
     predicted, target = _rgb_pair(predicted, target)
-    value = structural_similarity_index_measure(
-        predicted, target, data_range=_RGB_RANGE, reduction="none"
+    if min(predicted.shape[2:]) < _WINDOW:
+        raise InputError(
+            f"ssim: expected images of at least {_WINDOW}x{_WINDOW} pixels, "
+            f"got {tuple(predicted.shape[2:])}"
+        )
+    _, full = structural_similarity_index_measure(
+        predicted, target, data_range=_RGB_RANGE, reduction="none", return_full_image=True
     )
-    return torch.as_tensor(value).reshape(-1)
+    border = _WINDOW // 2
+    inside = torch.as_tensor(full)[..., border:-border, border:-border]
+    return inside.flatten(1).mean(1)
 
 
 def colorfulness(rgb: Tensor) -> Tensor:

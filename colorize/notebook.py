@@ -19,13 +19,16 @@ class NotebookError(ColorizeError):
     """A cell of the notebook failed."""
 
 
-def execute(scale: str, data: Path | None, train: bool, output: Path) -> str:
+def execute(
+    scale: str, data: Path | None, output: Path, *, train: bool = False, fetch: bool = False
+) -> str:
     """Execute ``colorization.ipynb`` and write the executed copy to ``output``.
 
     Args:
         scale: "quick", "small" or "paper".
         data: the data set's folder or .zip; None for ``DATA/<name>``.
         train: train the experiments that have no checkpoint yet; at quick scale that is always so.
+        fetch: download the data sets of the scale first.
 
     Returns:
         Where the results are, in words.
@@ -44,6 +47,8 @@ def execute(scale: str, data: Path | None, train: bool, output: Path) -> str:
         settings["COLORIZE_DATA"] = str(data.resolve())
     if train:
         settings["COLORIZE_TRAIN"] = "1"
+    if fetch:
+        settings["COLORIZE_FETCH"] = "1"
     client = NotebookClient(
         notebook,
         timeout=None,

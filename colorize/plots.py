@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,9 @@ def prior_figure(
     Args:
         priors: (Q,) by name. weights: (Q,) by the same names.
     """
+    _require_some(priors, "priors")
+    if weights is not None and weights.keys() != priors.keys():
+        raise InputError(f"weights: expected those of {', '.join(priors)}; got {list(weights)}")
     rows = 2 if weights else 1
     n = len(priors)
     figure = Figure(figsize=(3.6 * n + 0.8, 3.2 * rows), layout="constrained")
@@ -90,6 +93,7 @@ def ab_histogram(ab: Tensor, bin_centers: Tensor) -> Figure:
 
 def learning_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Loss of training and validation for every model, and colorfulness along training."""
+    _require_some(results, "results")
     n = len(results)
     columns = min(3, n)
     rows = -(-n // columns)
@@ -125,6 +129,8 @@ def metric_bars(
         metrics: of rmse_ab, rmse_rgb, psnr, ssim, colorfulness.
         bounds: draw grey, and for colorfulness the truth, as dashed lines.
     """
+    _require_some(results, "results")
+    _require_some(metrics, "metrics")
     unknown = [m for m in metrics if m not in _LABELS]
     if unknown:
         raise InputError(f"metrics: expected some of {', '.join(_LABELS)}; got {unknown}")
@@ -155,6 +161,7 @@ def metric_bars(
 
 def temperature_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     """RMSE ab, PSNR and colorfulness against the temperature, from T = 1 to 0, for every model."""
+    _require_some(results, "results")
     figure, axes = _row(3, 3.6, 3.2)
     for axis, metric in zip(axes, ("rmse_ab", "psnr", "colorfulness"), strict=True):
         for name, result in results.items():
@@ -220,6 +227,11 @@ def comparison_grid(
     for axis, title in zip(grid[0], columns or [], strict=False):
         axis.set_title(title, fontsize=9)
     return figure
+
+
+def _require_some(values: Sized, name: str) -> None:
+    if not len(values):
+        raise InputError(f"{name}: expected at least one to draw, got none")
 
 
 def _row(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:

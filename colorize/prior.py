@@ -127,11 +127,11 @@ def save_prior(
     """
     folder = paths.precalculated() if folder is None else folder
     path = folder / f"prior-{name}.npy"
+    kind = "probabilities" if values.is_floating_point() else "counts"
+    text = json.dumps({"name": name, "kind": kind, "bins": len(values), **record}, indent=2)
     with paths.replacing(path) as temporary:
         np.save(temporary, values.cpu().numpy())
     with paths.replacing(path.with_suffix(".json")) as temporary:
-        kind = "probabilities" if values.is_floating_point() else "counts"
-        text = json.dumps({"name": name, "kind": kind, "bins": len(values), **record}, indent=2)
         temporary.write_text(text + "\n", encoding="utf-8")
     return path
 
@@ -151,7 +151,13 @@ def load_prior(name: str, *, folder: Path | None = None) -> Tensor:
             else "it is written by a training run, or by colorize.prior.save_prior"
         )
         raise MissingPriorError(f"There is no prior {name!r}: {path} does not exist; {source}")
-    values = torch.from_numpy(np.load(path, allow_pickle=False)).double().flatten()
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, OSError) as error:
+        raise DataError(f"{path} is no readable .npy file ({error}); bring it again") from error
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "iuf":
+        raise DataError(f"{path}: expected an array of numbers")
+    values = torch.from_numpy(array).double().flatten()
     if not bool(torch.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
         raise DataError(f"{path}: expected counts or probabilities of 0 or above, not all 0")
     return values / values.sum()

@@ -89,14 +89,19 @@ def make_candidates(bin_centers: Tensor, k: int = 5) -> Tensor:
     bin_centers, k = _check_bins(bin_centers, k)
     axis = torch.arange(-_REACH, _REACH, device=bin_centers.device, dtype=torch.float32) + 0.5
     centers = torch.cartesian_prod(axis, axis)
-    needed, rows = 0, []
-    for part in centers.split(8192):
-        distance, index = torch.cdist(
-            part, bin_centers.float(), compute_mode="donot_use_mm_for_euclid_dist"
-        ).sort(dim=1)
-        reach = distance[:, k - 1 : k] + 2**0.5 + 1e-3
-        needed = max(needed, int((distance <= reach).sum(1).max()))
-        rows.append(index.int())
+    q = bin_centers.shape[0]
+    # A few more than k are enough for a table like the published one; else all are sorted.
+    for kept in (min(q, k + 32), q):
+        needed, rows = 0, []
+        for part in centers.split(8192):
+            distance, index = torch.cdist(
+                part, bin_centers.float(), compute_mode="donot_use_mm_for_euclid_dist"
+            ).topk(kept, dim=1, largest=False)
+            reach = distance[:, k - 1 : k] + 2**0.5 + 1e-3
+            needed = max(needed, int((distance <= reach).sum(1).max()))
+            rows.append(index.int())
+        if needed < kept:
+            break
     return torch.cat([row[:, :needed] for row in rows]).view(2 * _REACH, 2 * _REACH, needed)
 
 
@@ -168,7 +173,7 @@ def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38
     Raises:
         InputError: when a shape does not fit or the temperature is negative or not finite.
     """
-    q = bin_centers.shape[0]
+    q = require_tensor(bin_centers, "bin_centers", shape=(None, 2)).shape[0]
     logits = require_tensor(logits, "logits", shape=(None, q, None, None), floating=True)
     if not 0 <= temperature < float("inf"):
         raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")

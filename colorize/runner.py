@@ -96,7 +96,8 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
     path = folder / f"prior-{spec.label}.json"
     names = "\n".join(sorted(train_set.names))
     identity = hashlib.sha256(names.encode()).hexdigest()
-    if not (path.is_file() and load_results(path).get("images_sha256") == identity):
+    counted = path.is_file() and path.with_suffix(".npy").is_file()
+    if not (counted and load_results(path).get("images_sha256") == identity):
         whole = (
             torch.from_numpy(train_set.image(i)).movedim(-1, 0)[None] for i in range(len(train_set))
         )
@@ -181,7 +182,8 @@ def run_experiment(
         resume: continue an unfinished run.
 
     Returns:
-        The results, as written to ``CHECKPOINTS/<name>.json``.
+        The results, as written to ``CHECKPOINTS/<name>.json``; of several processes only the main
+        one has them, the others get an empty dict.
     """
     splits = load_splits(experiment, root) if splits is None else splits
     folder = scale_folder(paths.checkpoints(), experiment.scale)
@@ -204,18 +206,19 @@ def run_experiment(
         metadata={"experiment": experiment.name, "scale": experiment.scale},
         keep_state=True,
     )
+    if not fitted.main_process:
+        return {}
     results = {
         "experiment": dataclasses.asdict(experiment),
         "steps": fitted.steps,
         "images_seen": fitted.steps * recipe.batch_size,
         "seconds": fitted.curve[-1]["seconds"],
         "curve": fitted.curve,
+        **run_test(experiment, splits),
     }
-    if fitted.main_process:
-        results.update(run_test(experiment, splits))
-        save_results(results, folder / f"{experiment.run}.json")
-        write_card(results, folder / f"{experiment.run}.md")
-        state_path(folder, experiment.run).unlink(missing_ok=True)
+    save_results(results, folder / f"{experiment.run}.json")
+    write_card(results, folder / f"{experiment.run}.md")
+    state_path(folder, experiment.run).unlink(missing_ok=True)
     return results
 
 

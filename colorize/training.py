@@ -15,10 +15,12 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
+from accelerate.state import AcceleratorState
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
@@ -26,6 +28,7 @@ from tqdm.auto import tqdm
 
 from colorize import paths
 from colorize.checkpoint import SUFFIX, save_checkpoint
+from colorize.checks import require_choice
 from colorize.data import ImageDataset
 from colorize.errors import InputError, TrainingError
 from colorize.evaluation import evaluate, spread_indices
@@ -177,6 +180,9 @@ class _Run:
         self.curve: list[dict[str, float]] = []
         self.losses: list[float] = []
         self.average: AveragedModel | None = None
+        require_choice(options.mixed_precision, "mixed_precision", ("no", "fp16", "bf16"))
+        # A notebook may train at one precision and then at another; Accelerate keeps the first.
+        AcceleratorState._reset_state()
         self.accelerator = Accelerator(
             mixed_precision=options.mixed_precision,
             gradient_accumulation_steps=options.accumulate,
@@ -273,7 +279,9 @@ class _Run:
         self.losses.append(value)
 
     def _validate(self) -> None:
-        losses, self.losses = self.losses, []
+        mean = torch.tensor(sum(self.losses) / len(self.losses), device=self.accelerator.device)
+        train_loss = float(self.accelerator.reduce(mean, reduction="mean"))
+        self.losses = []
         if self.accelerator.is_main_process:
             chosen = spread_indices(len(self.val_set), self.options.validate_images)
             some = Subset(self.val_set, chosen)
@@ -284,10 +292,15 @@ class _Run:
                 "step": self.step,
                 "images": self.step * self.recipe.batch_size,
                 "seconds": round(self.seconds, 2),
-                "train_loss": sum(losses) / len(losses),
+                "train_loss": train_loss,
                 "val_loss": found["loss"]["mean"],
                 **{name: found[name]["mean"] for name in CURVE_METRICS},
             }
+            if not math.isfinite(point["val_loss"]):
+                raise TrainingError(
+                    f"The validation loss after step {self.step} is {point['val_loss']}; the last "
+                    f"saved state is kept. Lower the learning rate of {self.recipe.lr}"
+                )
             self.curve.append(point)
             if self.options.log_dir:
                 self.accelerator.log(point, step=self.step)
@@ -389,7 +402,12 @@ class _Run:
 
     def _load_state(self) -> None:
         device = self.accelerator.device
-        state = torch.load(self.state_path, map_location=device, weights_only=True)
+        try:
+            state = torch.load(self.state_path, map_location=device, weights_only=True)
+        except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+            raise TrainingError(
+                f"{self.state_path} cannot be read ({error}); delete it to start the run again"
+            ) from error
         if state["identity"] != self._identity():
             raise TrainingError(
                 f"{self.state_path} belongs to another run: model, recipe, seed or training images "

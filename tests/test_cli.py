@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -309,27 +308,12 @@ def test_training_that_cannot_be_done(
 RUN = ["train", "euclidean", "--scale", "quick", "--epochs", "2", "--save-every", "1", "--cpu"]
 
 
-@pytest.fixture
-def runs(tmp_path: Path) -> Iterator[Any]:
-    """Start ``python -m colorize train`` in a process of its own, under a home of that name."""
-    started = []
-
-    def start(home: str, *more: str) -> Any:
-        output = tmp_path / f"{home}-{len(started)}.txt"
-        process = tiny.start(tiny.command_line, tmp_path / home, [*RUN, *more], output)
-        started.append(process)
-        return process, output
-
-    yield start
-    for process in started:
-        process.kill()
-        process.join()
-
-
-def test_ctrl_c_ends_with_130_and_resume_gives_the_same_bits(runs: Any, tmp_path: Path) -> None:
-    process, output = runs("cut")
-    folder = tmp_path / "cut" / "CHECKPOINTS" / "quick"
+def test_ctrl_c_ends_with_130_and_resume_gives_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output, folder = tmp_path / "output.txt", tmp_path / "cut" / "CHECKPOINTS" / "quick"
     state = folder / "euclidean.state.pt"
+    process = tiny.start(tiny.command_line, tmp_path / "cut", RUN, output)
     deadline = time.monotonic() + 60
     while not state.is_file() and process.is_alive() and time.monotonic() < deadline:
         time.sleep(0.002)
@@ -340,14 +324,13 @@ def test_ctrl_c_ends_with_130_and_resume_gives_the_same_bits(runs: Any, tmp_path
     assert f"colorize: Stopped after step {step} of 14. The state is saved in" in text
     assert "Traceback" not in text and not (folder / "euclidean.json").exists()
 
-    process, output = runs("cut")
-    assert tiny.finish(process) == 1
-    assert "unfinished run of 'euclidean' is there: resume it (--resume" in output.read_text(
-        "utf-8"
-    )
-
-    assert tiny.finish(runs("cut", "--resume")[0]) == 0
-    assert tiny.finish(runs("whole")[0]) == 0
+    monkeypatch.setenv("COLORIZE_HOME", str(tmp_path / "cut"))
+    assert main(RUN) == 1
+    message = "unfinished run of 'euclidean' is there: resume it (--resume"
+    assert message in capsys.readouterr().err
+    assert main([*RUN, "--resume"]) == 0
+    monkeypatch.setenv("COLORIZE_HOME", str(tmp_path / "whole"))
+    assert main(RUN) == 0
     whole = tmp_path / "whole" / "CHECKPOINTS" / "quick"
     assert _names(folder) == _names(whole) and not state.exists()
     results = [load_results(place / "euclidean.json") for place in (folder, whole)]

@@ -108,15 +108,13 @@ def test_the_batch_size_changes_nothing(
         _assert_close(_without(other, "loss"), _without(found[0], "loss"))
 
 
-def test_the_spread_of_the_loss_is_that_of_the_images(
-    images: ImageDataset, net: SimplifiedModel
-) -> None:
+def test_the_loss_has_a_mean_and_no_spread(images: ImageDataset, net: SimplifiedModel) -> None:
     with torch.no_grad():
         alone = [float(net.loss({"rgb": images[i]["rgb"][None]})["loss"]) for i in range(7)]
     for size in (1, 3, 7):
         loss = e.evaluate(net, images, batch_size=size, with_loss=True)["loss"]
         assert loss["mean"] == pytest.approx(np.mean(alone), rel=1e-5)
-        assert loss["std"] == pytest.approx(np.std(alone), rel=1e-4), f"batch size {size}"
+        assert "std" not in loss
 
 
 def test_a_sweep_is_several_evaluations_with_one_pass_of_the_net(
@@ -229,7 +227,11 @@ def test_colored_batch_of_any_size(net: SimplifiedModel) -> None:
 
 def test_results_come_back_as_they_were(tmp_path: Path, images: ImageDataset) -> None:
     path = tmp_path / "new" / "a.json"
-    results = {"test": e.evaluate(e.GreyBaseline(), images), "machine": e.machine(), "name": "λ"}
+    results: dict[str, Any] = {
+        "test": e.evaluate(e.GreyBaseline(), images),
+        "machine": e.machine(),
+        "name": "λ",
+    }
     assert e.save_results(results, path) == path
     assert e.load_results(path) == results
     assert json.loads(path.read_text(encoding="utf-8"))["test"]["n"] == 7

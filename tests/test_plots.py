@@ -110,7 +110,7 @@ def test_every_figure_can_be_drawn_and_is_not_pyplots(name: str) -> None:
 
 def test_bins_are_where_and_what_they_are() -> None:
     (axes,) = p.bins_figure(CENTERS).axes
-    (dots,) = axes.collections
+    dots: Any = axes.collections[0]
     np.testing.assert_allclose(np.asarray(dots.get_offsets()), CENTERS.numpy()[:, ::-1])
     a, b = CENTERS.double().numpy().T
     lab = np.stack((np.full(313, 65.0), a, b), 1)
@@ -155,7 +155,7 @@ def test_the_histogram_counts_every_pixel_once() -> None:
     figure = p.ab_histogram(ab, CENTERS)
     axes = figure.axes[0]
     mesh, dots = axes.collections
-    counts = np.ma.filled(np.ma.asarray(mesh.get_array()), 0)
+    counts: np.ndarray = np.ma.filled(np.ma.asarray(mesh.get_array()), 0)
     assert counts.sum() == 2 * 16 * 16
     np.testing.assert_allclose(np.asarray(dots.get_offsets()), CENTERS.numpy()[:, ::-1])
     one = torch.tensor([20.5, -30.5]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
@@ -176,11 +176,13 @@ def test_learning_curves(n: int) -> None:
     for axes, twin, result in zip(panels, twins, results.values(), strict=True):
         curve = result["curve"]
         x = [point["images"] / 1000 for point in curve]
-        drawn = {line.get_label(): line for line in axes.get_lines()}
+        drawn: dict[Any, Any] = {line.get_label(): line for line in axes.get_lines()}
         assert set(drawn) == {"training loss", "validation loss"}
         for label, key in (("training loss", "train_loss"), ("validation loss", "val_loss")):
             np.testing.assert_allclose(drawn[label].get_xdata(), x)
             np.testing.assert_allclose(drawn[label].get_ydata(), [c[key] for c in curve])
+        color: Any
+        truth: Any
         color, truth = twin.get_lines()
         np.testing.assert_allclose(color.get_ydata(), [c["colorfulness"] for c in curve])
         assert set(truth.get_ydata()) == {35.0}
@@ -198,13 +200,15 @@ def test_bars_are_the_means_with_standard_errors(bounds: bool) -> None:
     assert len(figure.axes) == 2
     for axes, metric in zip(figure.axes, metrics, strict=True):
         tests = [result["test"] for result in results.values()]
-        assert [bar.get_width() for bar in axes.patches] == [t[metric]["mean"] for t in tests]
+        bars: list[Any] = list(axes.patches)
+        assert [bar.get_width() for bar in bars] == [t[metric]["mean"] for t in tests]
         (errors,) = [c for c in axes.collections if isinstance(c, LineCollection)]
         for segment, test in zip(errors.get_segments(), tests, strict=True):
             half = test[metric]["std"] / 5  # n is 25
             mean = test[metric]["mean"]
             np.testing.assert_allclose(segment[:, 0], [mean - half, mean + half])
-        lines = {line.get_label(): line.get_xdata()[0] for line in axes.get_lines()}
+        drawn: list[Any] = list(axes.get_lines())
+        lines = {line.get_label(): line.get_xdata()[0] for line in drawn}
         grey = results["model 0"]["grey"][metric]["mean"]
         expected = {"grey": grey, **({"truth": 35.0} if metric == "colorfulness" else {})}
         assert {k: v for k, v in lines.items() if k in ("grey", "truth")} == (
@@ -222,7 +226,7 @@ def test_temperature_curves_are_of_the_models_that_have_one() -> None:
     figure = p.temperature_curves(results)
     assert len(figure.axes) == 3
     for axes, metric in zip(figure.axes, ("rmse_ab", "psnr", "colorfulness"), strict=True):
-        lines = [line for line in axes.get_lines() if line.get_label() != "truth"]
+        lines: list[Any] = [line for line in axes.get_lines() if line.get_label() != "truth"]
         assert [line.get_label() for line in lines] == ["model 1", "model 2"]
         for line, name in zip(lines, ("model 1", "model 2"), strict=True):
             np.testing.assert_allclose(line.get_xdata(), [1.0, 0.38, 0.0])
@@ -230,7 +234,8 @@ def test_temperature_curves_are_of_the_models_that_have_one() -> None:
             np.testing.assert_allclose(line.get_ydata(), means)
         left, right = axes.get_xlim()
         assert left > 1 and right < 0
-    truth = [line for line in figure.axes[2].get_lines() if line.get_label() == "truth"]
+    last: list[Any] = list(figure.axes[2].get_lines())
+    truth = [line for line in last if line.get_label() == "truth"]
     assert [set(line.get_ydata()) for line in truth] == [{35.0}]
 
 

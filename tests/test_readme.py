@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         save_noise(tmp_path / "photos" / f"class{i % 2}" / f"{i}.png", i)
     with zipfile.ZipFile(tmp_path / "tiny-imagenet-200.zip", "w") as archive:
         for wnid in TINY_VEHICLES:
-            for i in range(4):
+            for i in range(8):
                 name = f"tiny-imagenet-200/train/{wnid}/images/{wnid}_{i}.png"
                 save_noise(tmp_path / "one.png", zlib.crc32(f"{wnid}{i}".encode()))
                 archive.write(tmp_path / "one.png", name)

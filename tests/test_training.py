@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import tiny
 import torch
+from safetensors.torch import load_file
 from tiny import light as light
 from torch import Tensor, nn
 
@@ -38,7 +39,7 @@ pytestmark = pytest.mark.usefixtures("light")
 # Gradient descent that moves the weights a hundred times further than the tolerance of 1e-5, and
 # does not divide by the size of a gradient, which would blow up rounding where there is none.
 # Batch norm's statistics stay as they are: those of a part of a batch are not those of the whole.
-PLAIN = {
+PLAIN: dict[str, Any] = {
     "optimizer": "sgd",
     "lr": 3e-2,
     "ema": 0,
@@ -132,7 +133,7 @@ def test_it_overfits_one_batch(tmp_path: Path) -> None:
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Colorizer]:
     """A run whose rate is so high that its last step is not its best: folder, result and model."""
     folder = tmp_path_factory.mktemp("noisy")
-    recipe = {"schedule": "constant", "lr": 3e-2, "ema": 0, "epochs": 8}
+    recipe: dict[str, Any] = {"schedule": "constant", "lr": 3e-2, "ema": 0, "epochs": 8}
     with tiny.lightly():
         net = tiny.model()
         log = folder / "log"
@@ -178,10 +179,10 @@ def test_the_curve(noisy: tuple[Path, Any, Colorizer]) -> None:
 
 def test_tensorboard_holds_the_curve(noisy: tuple[Path, Any, Colorizer]) -> None:
     # Here, as the processes that are started below need not wait for it.
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.backend.event_processing import event_accumulator  # type: ignore[import-untyped]
 
     folder, found, _ = noisy
-    events = EventAccumulator(str(folder / "log" / "run"))
+    events = event_accumulator.EventAccumulator(str(folder / "log" / "run"))
     events.Reload()
     assert {"train_loss", "val_loss", *CURVE_METRICS} <= set(events.Tags()["scalars"])
     for name in ("train_loss", "val_loss", "psnr", "colorfulness"):
@@ -252,7 +253,7 @@ def test_how_often_it_validates_or_saves_does_not_change_what_is_learned(tmp_pat
     ways = ((1, 1, 5), (100, 100, 5), (100, 3, 2))
     for i, (validate_every, save_every, images) in enumerate(ways):
         net = _dropout()
-        every = {"validate_every": validate_every, "save_every": save_every}
+        every: dict[str, Any] = {"validate_every": validate_every, "save_every": save_every}
         tiny.run(tmp_path / str(i), net=net, val=tiny.val_set(images), **every)
         outcomes.append(net.state_dict())
     tiny.assert_same_bits(outcomes[0], outcomes[1])
@@ -270,7 +271,7 @@ def test_loading_in_other_processes_does_not_change_what_is_learned(tmp_path: Pa
 
 # --- it is cut, and goes on --------------------------------------------------------------------
 
-LONG = {"epochs": 16, "save_every": 2, "validate_every": 7}
+LONG: dict[str, Any] = {"epochs": 16, "save_every": 2, "validate_every": 7}
 
 
 def _child(folder: Path, kind: str, die: tuple[str, int] | None = None) -> None:
@@ -290,9 +291,8 @@ def _child(folder: Path, kind: str, die: tuple[str, int] | None = None) -> None:
             return result
 
         setattr(owner, name, deadly)
-    net = tiny.model() if kind == "simplified" else _euclidean()
-    size = LONG if kind == "simplified" else {**LONG, "epochs": 4, "validate_every": 3}
-    tiny.leave_behind(folder, tiny.run(folder, net=net, resume=True, **size))
+    size = LONG if kind == "long" else {**LONG, "epochs": 4, "validate_every": 3}
+    tiny.leave_behind(folder, tiny.run(folder, net=_euclidean(), resume=True, **size))
 
 
 @pytest.fixture(scope="module")
@@ -319,11 +319,11 @@ def _stamp(path: Path) -> tuple[int, int]:
 
 
 def test_kill_9_at_random_moments(tmp_path: Path, uninterrupted: Any) -> None:
-    expected = uninterrupted("simplified")
+    expected = uninterrupted("long")
     state, dice = tmp_path / "run.state.pt", random.Random()
     steps: list[int] = []
     for _ in range(3):
-        process = tiny.start(_child, tmp_path, "simplified")
+        process = tiny.start(_child, tmp_path, "long")
         # Somewhere within the steps that follow the next save or the one after it.
         deadline = time.monotonic() + 60
         for _ in range(dice.randint(1, 2)):
@@ -336,7 +336,7 @@ def test_kill_9_at_random_moments(tmp_path: Path, uninterrupted: Any) -> None:
         assert process.exitcode == -signal.SIGKILL, "the run was over before it could be killed"
         steps.append(_state(tmp_path)["step"])
     assert steps == sorted(set(steps)) and steps[-1] < 48
-    assert tiny.finish(tiny.start(_child, tmp_path, "simplified")) == 0
+    assert tiny.finish(tiny.start(_child, tmp_path, "long")) == 0
     tiny.assert_same_outcome(tiny.outcome(tmp_path), expected)
     assert not state.exists()
 
@@ -346,42 +346,38 @@ def test_death_in_the_middle_of_every_file(
     when: str, files: int, tmp_path: Path, uninterrupted: Any
 ) -> None:
     deaths = 0
-    while status := tiny.finish(tiny.start(_child, tmp_path, "euclidean", (when, files))):
+    while status := tiny.finish(tiny.start(_child, tmp_path, "short", (when, files))):
         assert status == 9
         deaths += 1
         for path in tmp_path.glob("run*.safetensors"):
             load_checkpoint(path)  # whatever lies there is whole
     assert deaths >= 3
-    tiny.assert_same_outcome(tiny.outcome(tmp_path), uninterrupted("euclidean"))
+    tiny.assert_same_outcome(tiny.outcome(tmp_path), uninterrupted("short"))
 
 
-@pytest.mark.parametrize("at", [1, 18, 23, 72])
+@pytest.mark.parametrize(
+    ("build", "at"), [(_dropout, 1), (tiny.model, 18), (_dropout, 23), (tiny.model, 72)]
+)
 def test_ctrl_c_saves_at_the_end_of_the_step_and_resume_gives_the_same_bits(
-    at: int, tmp_path: Path
+    build: Callable[[int], Colorizer], at: int, tmp_path: Path
 ) -> None:
     whole = tmp_path / "whole"
-    expected = tiny.run(whole, net=_dropout(), save_every=1000)
+    expected = tiny.run(whole, net=build(0), save_every=1000)
     cut = tmp_path / "cut"
     before = signal.getsignal(signal.SIGINT)
     with pytest.raises(KeyboardInterrupt, match=r"Stopped after step \d+ of 18\. .*run\.state\.pt"):
-        tiny.run(cut, net=_dropout(), train=Interrupting(at), save_every=1000)
+        tiny.run(cut, net=build(0), train=Interrupting(at), save_every=1000)
     assert signal.getsignal(signal.SIGINT) is before
     # The loader is a batch ahead, so the flag is seen at this step's end or the one's before.
     step = _state(cut)["step"]
     assert step in (max(1, -(-at // 4) - 1), -(-at // 4))
     torch.manual_seed(77)
-    found = tiny.run(cut, net=_dropout(5), resume=True, save_every=1000)
+    found = tiny.run(cut, net=build(5), resume=True, save_every=1000)
     assert tiny.timeless(found.curve) == tiny.timeless(expected.curve)
     for name in ("run", "run-last"):
-        stored = [_stored(folder / f"{name}.safetensors") for folder in (whole, cut)]
+        stored = [load_file(folder / f"{name}.safetensors") for folder in (whole, cut)]
         tiny.assert_same_bits(*stored)
     assert _names(cut) == ["run-last.safetensors", "run.safetensors"]
-
-
-def _stored(path: Path) -> dict[str, Tensor]:
-    from safetensors.torch import load_file
-
-    return load_file(path)
 
 
 def test_the_state_is_what_it_was_at_that_step(tmp_path: Path) -> None:
@@ -460,7 +456,7 @@ def test_a_damaged_state_says_so(unfinished: Path) -> None:
 @pytest.mark.parametrize("kind", ["euclidean", "simplified"])
 def test_a_loss_that_is_not_finite_names_the_images(kind: str, tmp_path: Path) -> None:
     net = _euclidean() if kind == "euclidean" else tiny.model()
-    absurd = {"lr": 1e30, "warmup": 0, "clip": 0, "ema": 0}
+    absurd: dict[str, Any] = {"lr": 1e30, "warmup": 0, "clip": 0, "ema": 0}
     with pytest.raises(TrainingError, match=r"step \d+ is (nan|inf)") as caught:
         tiny.run(tmp_path, net=net, save_every=1, seed=3, **absurd)
     message = str(caught.value)
@@ -473,7 +469,7 @@ def test_a_loss_that_is_not_finite_names_the_images(kind: str, tmp_path: Path) -
 
 def test_a_run_whose_last_step_diverges_does_not_pass_for_a_good_one(tmp_path: Path) -> None:
     """One step: its loss is finite, what it makes of the weights is not worth keeping."""
-    absurd = {"lr": 1e30, "warmup": 0, "clip": 0, "ema": 0}
+    absurd: dict[str, Any] = {"lr": 1e30, "warmup": 0, "clip": 0, "ema": 0}
     with pytest.raises(TrainingError, match=r"nan|inf"):
         found = tiny.run(tmp_path, net=_euclidean(), epochs=0.1, **absurd)
         assert found.best.is_file(), f"no best checkpoint, curve {found.curve}"

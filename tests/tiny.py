@@ -194,10 +194,10 @@ def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     takes longer than the runs. Where there is no fork they import for themselves.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(["colorize.runner", "colorize.cli", "skimage.data"])
-    process = context.Process(target=function, args=arguments, daemon=True)
+    process: BaseProcess = context.Process(target=function, args=arguments, daemon=True)
     process.start()
     return process
 

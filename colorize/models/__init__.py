@@ -1,6 +1,6 @@
 """The models. Each is an ``nn.Module`` and only that; see ``colorize.models.base``."""
 
-from colorize.models.base import Colorizer
+from colorize.models.base import Colorizer, evaluating
 from colorize.models.outputs import EuclideanOutput, QuantizedOutput
 from colorize.models.unet import UNetModel
 from colorize.models.zhang import ClassificationModel, EuclideanModel, SimplifiedModel
@@ -18,4 +18,5 @@ __all__ = [
     "QuantizedOutput",
     "SimplifiedModel",
     "UNetModel",
+    "evaluating",
 ]

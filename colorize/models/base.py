@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -60,8 +61,11 @@ class Colorizer(nn.Module):
                 f'batch["rgb"]: expected height and width in multiples of {self.multiple}, '
                 f"got {tuple(rgb.shape[2:])}; choose such a crop"
             )
-        lab = rgb_to_lab(rgb)
-        raw = self.forward(batch.get("L", lab[:, :1]))
+        lab = rgb_to_lab(rgb).to(self._dtype())
+        L = batch.get("L", lab[:, :1])
+        n, _, h, w = rgb.shape
+        require_tensor(L, 'batch["L"]', shape=(n, 1, h, w), floating=True)
+        raw = self(L.to(lab.dtype))
         target = F.adaptive_avg_pool2d(lab[:, 1:], raw.shape[2:])
         return {"loss": self.output.loss(raw, target)}, raw
 
@@ -79,15 +83,19 @@ class Colorizer(nn.Module):
         Raises:
             InputError: when the shape does not fit, or the model has no temperature.
         """
-        return self.resize_ab(self.output.decode(self.forward(self.pad(L)), temperature), L)
+        return self.resize_ab(self.output.decode(self(self.pad(L)), temperature), L)
 
     def pad(self, L: Tensor) -> Tensor:
-        """Repeat the last row and column up to the next multiple of ``multiple``."""
+        """Repeat the last row and column up to the next multiple of ``multiple``; in the type of
+        the model's weights.
+        """
         L = require_tensor(L, "L", shape=(None, 1, None, None), floating=True)
         h, w = L.shape[2:]
         if h == 0 or w == 0:
             raise InputError(f"L: expected at least one pixel, got {tuple(L.shape)}")
-        return F.pad(L, (0, -w % self.multiple, 0, -h % self.multiple), mode="replicate")
+        return F.pad(
+            L.to(self._dtype()), (0, -w % self.multiple, 0, -h % self.multiple), mode="replicate"
+        )
 
     def resize_ab(self, ab: Tensor, L: Tensor) -> Tensor:
         """Bring the ab of a padded L to the size of L."""
@@ -95,6 +103,20 @@ class Colorizer(nn.Module):
         padded = (h + -h % self.multiple, w + -w % self.multiple)
         full = F.interpolate(ab, padded, mode="bilinear", align_corners=False)
         return full[:, :, :h, :w]
+
+    def _dtype(self) -> torch.dtype:
+        return next((p.dtype for p in self.parameters()), torch.float32)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model in eval mode, and back into the mode it was in."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
 
 
 def scale_channels(channels: int, width: float) -> int:

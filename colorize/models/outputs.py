@@ -56,9 +56,11 @@ class QuantizedOutput(nn.Module):
         self.channels = centers.shape[0]
         if not 1 <= self.k <= self.channels:
             raise InputError(f"k: expected 1..{self.channels} (the number of bins), got {k}")
-        weights = torch.ones(self.channels) if class_weights is None else class_weights.float()
+        weights = torch.ones(self.channels) if class_weights is None else class_weights
         require_tensor(weights, "class_weights", shape=(self.channels,))
-        self.register_buffer("class_weights", weights.clone())
+        if not bool((weights >= 0).all()):
+            raise InputError("class_weights: expected numbers of 0 or above")
+        self.register_buffer("class_weights", weights.float().clone())
         # Made by the first loss: a model that only predicts never needs it. No buffer, for what
         # averages or broadcasts a model's buffers would do so with these indices.
         self._candidates: Tensor | None = None

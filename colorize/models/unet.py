@@ -60,6 +60,8 @@ class UNetModel(Colorizer):
         self.output = QuantizedOutput(
             target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
         )
+        if not timm.is_model(encoder):
+            raise InputError(f"encoder: expected the name of a timm model, got {encoder!r}")
         net: Any = timm.create_model(encoder, features_only=True, pretrained=pretrained)
         strides = {stride: i for i, stride in enumerate(net.feature_info.reduction())}
         if not {4, 8, 16, 32} <= set(strides):
