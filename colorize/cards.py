@@ -8,6 +8,7 @@ from typing import Any
 
 from colorize import paths
 from colorize.errors import DataError
+from colorize.experiments import RECIPES, get_experiment
 
 TERMS = {
     "tiny-imagenet": "Tiny ImageNet, from ImageNet: non-commercial research",
@@ -169,8 +170,7 @@ def card(results: Mapping[str, Any]) -> str:
 {experiment["seed"]}.
 - Training: {results["images_seen"]:,} images in {results["seconds"] / 60:.1f} minutes \
 ({machine["platform"]}, {gpu}, torch {machine["torch"]}).
-- Made by: `python -m colorize train {name} --scale {experiment["scale"]} \
---seed {experiment["seed"]}`; numbers in the `.json` beside it.
+- Made by: `{_command(experiment)}`; numbers in the `.json` beside it.
 
 ## Test, n = {results["test"]["n"]}, mean ± spread over the images
 
@@ -181,6 +181,17 @@ def card(results: Mapping[str, Any]) -> str:
 Trained on {recipe["crop"]} px crops of {spec["name"]} only: on other subjects it guesses, mostly \
 towards the colors of its own. Colors are plausible, not true; one seed.
 """
+
+
+def _command(experiment: Mapping[str, Any]) -> str:
+    name, scale, recipe = experiment["name"], experiment["scale"], experiment["recipe"]
+    words = [f"python -m colorize train {name} --scale {scale} --seed {experiment['seed']}"]
+    standard = get_experiment(name, scale)
+    if recipe["epochs"] != standard.recipe.epochs:
+        words.append(f"--epochs {recipe['epochs']:g}")
+    if recipe["optimizer"] != standard.recipe.optimizer:
+        words += [f"--recipe {n}" for n, r in RECIPES.items() if r.optimizer == recipe["optimizer"]]
+    return " ".join(words)
 
 
 def _metric_cells(found: Mapping[str, Any]) -> list[str]:

@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
         return _color(arguments)
-    except ColorizeError as error:
+    except (ColorizeError, OSError) as error:
         print(f"colorize: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as interrupt:
@@ -53,44 +53,26 @@ def _color(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     from colorize.checkpoint import load_model
-    from colorize.inference import DEFAULT_MODEL, colorize_image
+    from colorize.inference import DEFAULT_MODEL, colorize_image, find_device
+    from colorize.photos import OutputError, check_output, choose_target, write_image
 
-    model = load_model(options.model or DEFAULT_MODEL).to(options.device)
+    check_output(options.photos, options.output)
+    model = load_model(options.model or DEFAULT_MODEL).to(find_device(options.device))
     failed = 0
     for photo in options.photos:
-        target = _target(photo, options.output, several=len(options.photos) > 1)
         try:
+            target = choose_target(photo, options.photos, options.output)
             colored = colorize_image(
                 photo, model, temperature=options.temperature, size=options.size
             )
-        except ImageError as error:
+        except (ImageError, OutputError) as error:
+            # A file that cannot be colored does not keep the others from it.
             print(f"colorize: {error}", file=sys.stderr)
             failed += 1
             continue
-        _write_image(colored, target)
+        write_image(colored, target)
         print(target)
     return 1 if failed else 0
-
-
-def _target(photo: Path, output: Path | None, *, several: bool) -> Path:
-    if output is None:
-        return photo.with_name(f"{photo.stem}-color.png")
-    if several or output.is_dir():
-        return output / f"{photo.stem}.png"
-    return output
-
-
-def _write_image(pixels: object, target: Path) -> None:
-    import numpy as np
-    from PIL import Image
-
-    known = Image.registered_extensions()
-    if target.suffix.lower() not in known:
-        raise ImageError(
-            f"{target}: expected a name ending in .png, .jpg, .tif or another image format"
-        )
-    with paths.replacing(target) as temporary:
-        Image.fromarray(np.asarray(pixels)).save(temporary, quality=95)
 
 
 def _train(arguments: list[str]) -> int:
@@ -136,7 +118,7 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
 
     if options.recipe:
         experiment = experiment.with_recipe(options.recipe)
-    epochs = options.epochs or experiment.recipe.epochs
+    epochs = experiment.recipe.epochs if options.epochs is None else options.epochs
     experiment = replace(
         experiment, recipe=replace(experiment.recipe, epochs=epochs), seed=options.seed
     )

@@ -62,6 +62,23 @@ def colorize_image(
     return join_lightness(L, full)[0].movedim(0, -1).cpu().numpy()
 
 
+def find_device(name: str) -> torch.device:
+    """The device of that name.
+
+    Raises:
+        InputError: when there is no such kind of device, or none of it here.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device: expected cpu, or a GPU that is here; got {name!r}: {reason}"
+        ) from error
+    return device
+
+
 def _shrink(L: Tensor, size: int) -> Tensor:
     h, w = L.shape[2:]
     scale = size / min(h, w)

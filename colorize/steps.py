@@ -11,6 +11,7 @@ from types import FrameType
 import torch
 from torch.utils.data import Sampler
 
+from colorize.checks import require_positive
 from colorize.errors import DataError
 from colorize.experiments import Recipe
 
@@ -52,7 +53,10 @@ def count_steps(images: int, recipe: Recipe) -> int:
 
     Raises:
         DataError: when the training set does not fill one batch.
+        InputError: when epochs or batch size are not above 0.
     """
+    require_positive(recipe.epochs, "epochs")
+    require_positive(recipe.batch_size, "batch_size")
     per_epoch = images // recipe.batch_size
     if per_epoch == 0:
         raise DataError(

@@ -28,7 +28,7 @@ from tqdm.auto import tqdm
 
 from colorize import paths
 from colorize.checkpoint import SUFFIX, save_checkpoint
-from colorize.checks import require_choice
+from colorize.checks import require_choice, require_positive
 from colorize.data import ImageDataset
 from colorize.errors import InputError, TrainingError
 from colorize.evaluation import evaluate, spread_indices
@@ -180,6 +180,10 @@ class _Run:
         self.curve: list[dict[str, float]] = []
         self.losses: list[float] = []
         self.average: AveragedModel | None = None
+        for key in ("save_every", "validate_every", "validate_images"):
+            value = getattr(options, key)
+            if value is not None:
+                require_positive(value, key)
         require_choice(options.mixed_precision, "mixed_precision", ("no", "fp16", "bf16"))
         # A notebook may train at one precision and then at another; Accelerate keeps the first.
         AcceleratorState._reset_state()

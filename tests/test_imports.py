@@ -32,6 +32,7 @@ BELOW: dict[str, tuple[str, ...]] = {
     "data": ("color",),
     "metrics": ("quantization",),
     "experiments": ("paths",),
+    "photos": ("paths",),
     "steps": ("checks", "experiments"),
     "optim": ("models", "experiments"),
     "evaluation": ("data", "checkpoint", "metrics", "experiments"),
@@ -41,7 +42,7 @@ BELOW: dict[str, tuple[str, ...]] = {
     "cards": ("experiments",),
     "notebook": ("paths",),
     "runner": ("training", "cards"),
-    "cli": ("runner", "inference", "plots", "notebook"),
+    "cli": ("runner", "inference", "plots", "notebook", "photos"),
     "__main__": ("cli",),
 }
 NO_TORCH = ("errors", "paths", "experiments")
@@ -133,7 +134,16 @@ def test_models_are_only_modules(module: str) -> None:
     """No optimizer, no device, no file and no plot in them."""
     foreign = {name for name in _imported(module) if not name.startswith("colorize")}
     roots = {name.split(".")[0] for name in foreign}
-    allowed = {"__future__", "collections", "math", "typing", "numpy", "torch", "timm"}
+    allowed = {
+        "__future__",
+        "collections",
+        "contextlib",
+        "math",
+        "typing",
+        "numpy",
+        "torch",
+        "timm",
+    }
     assert roots <= allowed, f"{module} imports {sorted(roots - allowed)}"
     assert not any(name.startswith("torch.optim") for name in foreign)
     for node in ast.walk(ast.parse(SOURCES[module].read_text(encoding="utf-8"))):

