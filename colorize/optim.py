@@ -62,11 +62,11 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     decay = recipe.weight_decay
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(settings, betas=recipe.betas, weight_decay=decay)
+        return torch.optim.Adam(settings, betas=recipe.betas, weight_decay=decay, fused=True)
     if recipe.optimizer == "adamw":
-        return torch.optim.AdamW(settings, betas=recipe.betas, weight_decay=decay)
+        return torch.optim.AdamW(settings, betas=recipe.betas, weight_decay=decay, fused=True)
     if recipe.optimizer == "sgd":
-        return torch.optim.SGD(settings, momentum=recipe.betas[0], weight_decay=decay)
+        return torch.optim.SGD(settings, momentum=recipe.betas[0], weight_decay=decay, fused=True)
     return torch.optim.Adadelta(settings, weight_decay=decay)
 
 
