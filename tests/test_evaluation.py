@@ -225,6 +225,50 @@ def test_colored_batch_of_any_size(net: SimplifiedModel) -> None:
     assert e.colored_batch(net, rgb).shape == (2, 3, 13, 21)
 
 
+def test_compare_images_shows_the_same_images_from_grey_to_truth(
+    images: ImageDataset, net: SimplifiedModel
+) -> None:
+    other = tiny.vivid_model(3)
+    rows = e.compare_images({"a": net, "b": other}, images, [5, 0, 2], temperature=0.2)
+    assert list(rows) == ["grey", "a", "b", "truth"]
+    truth = torch.stack([images[i]["rgb"] for i in (5, 0, 2)])
+    expected = {
+        "grey": e.colored_batch(e.GreyBaseline(), truth),
+        "a": e.colored_batch(net, truth, temperature=0.2),
+        "b": e.colored_batch(other, truth, temperature=0.2),
+        "truth": truth,
+    }
+    for name, row in rows.items():
+        assert all(image.shape == (tiny.CROP, tiny.CROP, 3) for image in row)
+        np.testing.assert_array_equal(np.stack(row), expected[name].movedim(1, -1).numpy())
+    assert not np.array_equal(rows["a"][0], rows["b"][0])
+
+
+@pytest.mark.parametrize(
+    ("length", "n", "expected"),
+    [
+        (9, 3, [0, 3, 6]),
+        (10, 4, [0, 2, 5, 7]),
+        (5, 5, [0, 1, 2, 3, 4]),
+        (3, 9, [0, 1, 2]),
+        (7, 1, [0]),
+        (7, 0, []),
+        (0, 3, []),
+    ],
+)
+def test_indices_are_spread_over_the_whole_set(length: int, n: int, expected: list[int]) -> None:
+    assert e.spread_indices(length, n) == expected
+
+
+def test_a_part_that_was_in_another_mode_stays_in_it(images: ImageDataset) -> None:
+    """Batch norm is frozen by its mode, which evaluation must give back."""
+    net = tiny.model().train()
+    frozen = [m for m in net.modules() if isinstance(m, torch.nn.BatchNorm2d)][1]
+    frozen.eval()
+    e.evaluate(net, images)
+    assert net.training and net.trunk.training and not frozen.training
+
+
 def test_results_come_back_as_they_were(tmp_path: Path, images: ImageDataset) -> None:
     path = tmp_path / "new" / "a.json"
     results: dict[str, Any] = {

@@ -80,6 +80,15 @@ def test_the_photo_command_runs(folder: Path) -> None:
         assert colored.size == (96, 96)
 
 
+def test_the_download_command_lists_the_sets() -> None:
+    (command,) = [c for c in commands() if "DOWNLOADER" in c]
+    program, script, *arguments = shlex.split(command)
+    found = subprocess.run(
+        [sys.executable, ROOT / script, *arguments], check=True, capture_output=True, text=True
+    )
+    assert program == "python" and "tiny-imagenet" in found.stdout
+
+
 def test_the_training_command_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORIZE_HOME", str(folder / "home"))
     (command,) = [c for c in commands() if " train " in c and "accelerate" not in c]

@@ -260,6 +260,21 @@ def test_a_run_that_died_before_its_results_were_written_only_writes_them(
     assert again == json.loads(json.dumps(results))
 
 
+def test_the_best_weights_are_tested_and_the_last_beside_them(home: Path) -> None:
+    experiment, splits = get_experiment("simplified", "quick"), _few()
+    folder = home / "CHECKPOINTS" / "quick"
+    best, last = (
+        tiny.save_tiny(folder / f"simplified{end}.safetensors", tiny.vivid_model(seed))
+        for seed, end in enumerate(("", "-last"))
+    )
+    found = r.run_test(experiment, splits)
+    assert found["test"] == evaluate(load_model(best), splits.test)
+    assert found["test_last"] == evaluate(load_model(last), splits.test)
+    assert found["test"] != found["test_last"]
+    last.unlink()
+    assert r.run_test(experiment, splits)["test_last"] is None
+
+
 def test_another_seed_leaves_the_files_of_the_first_alone(home: Path) -> None:
     experiment = _with(get_experiment("euclidean", "quick"), epochs=1, batch_size=2)
     folder = home / "CHECKPOINTS" / "quick"

@@ -79,12 +79,21 @@ def patches(count: int, first: int = 0, side: int = SIDE) -> np.ndarray:
     )
 
 
+RED, BLUE = (1.0, 0.3, 0.3), (0.3, 0.3, 1.0)
+
+
 def dataset(
-    count: int, *, first: int = 0, train: bool = False, size: int = CROP, side: int = SIDE
+    count: int,
+    *,
+    first: int = 0,
+    train: bool = False,
+    size: int = CROP,
+    side: int = SIDE,
+    tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
 ) -> ImageDataset:
     """Patches of a photograph as a data set; nothing that ``first`` sets apart overlaps."""
     found = ImageDataset("patches", size, train, classes=["astronaut"], grey="keep")
-    cut = enumerate(patches(count, first, side), first)
+    cut = enumerate((patches(count, first, side) * tint).astype(np.uint8), first)
     found.adopt(Scanned(f"patch-{i}", 0, False, patch) for i, patch in cut)
     return found
 

@@ -110,13 +110,14 @@ class Colorizer(nn.Module):
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a model in eval mode, and back into the mode it was in."""
-    training = model.training
+    """Put a model in eval mode, and each of its parts back into the mode it was in."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         yield
     finally:
-        model.train(training)
+        for module, training in modes:
+            module.training = training
 
 
 def scale_channels(channels: int, width: float) -> int:
