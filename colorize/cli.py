@@ -113,7 +113,7 @@ def _train(arguments: list[str]) -> int:
 
 def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
     from colorize.cards import metrics_table
-    from colorize.runner import is_trained, run_experiment, test_again
+    from colorize.runner import is_trained, run_experiment, scale_folder, test_again
     from colorize.training import FitOptions
 
     if options.recipe:
@@ -135,7 +135,7 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
         compile=options.compile,
         freeze_batchnorm=options.freeze_batchnorm,
         save_every=options.save_every,
-        log_dir=paths.runs(),
+        log_dir=scale_folder(paths.runs(), experiment.scale),
         cpu=options.cpu,
         half=not options.full_precision,
     )

@@ -116,7 +116,8 @@ def join_lightness(L: Tensor, ab: Tensor) -> Tensor:
     linear = _linear_from_lab(_reduce_chroma(lab))
     rounded = to_uint8(_srgb_from_linear(linear.clamp_(0, 1)))
     _, weights, _ = _xyz_matrix(linear.dtype, linear.device).unbind(0)
-    luminance = (linear * weights.view(1, 3, 1, 1)).sum(1)
+    fy = (lab[:, 0] + 16) / 116
+    luminance = torch.where(fy > 0.2068966, fy.pow(3), (fy - _OFFSET) / _KAPPA)
     red_blue = _linear_from_uint8(rounded[:, ::2]).to(linear.dtype)
     green = (luminance - weights[0] * red_blue[:, 0] - weights[2] * red_blue[:, 1]) / weights[1]
     rounded[:, 1] = to_uint8(_srgb_from_linear(green.clamp(0, 1)))

@@ -40,7 +40,8 @@ class Recipe:
         crop: side of the training crop in pixels.
         test_crop: side of the centre crop of validation and test.
         ema: decay of the moving average of the weights; 0 for none.
-        init: "default" is PyTorch's, "kaiming" is He et al. 2015 for ReLU with zero biases.
+        init: of a new model by ``run_experiment``; ``fit`` takes a model as it is. "default" is
+            PyTorch's, "kaiming" is He et al. 2015 for ReLU with zero biases.
         clip: largest norm of the gradient; 0 for no limit.
         lr_scale: factor of the rate for parameters whose name starts so.
     """

@@ -72,5 +72,7 @@ def _target(photo: Path, output: Path | None, several: bool) -> Path:
     if output is None:
         return photo.with_name(f"{photo.stem}-color.png")
     if several or output.is_dir():
-        return output / f"{photo.stem}.png"
+        # In its own folder the plain name may be that of another picture.
+        own = output.resolve() == photo.resolve().parent
+        return output / (f"{photo.stem}-color.png" if own else f"{photo.stem}.png")
     return output

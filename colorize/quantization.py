@@ -84,10 +84,19 @@ def make_candidates(bin_centers: Tensor, k: int = 5) -> Tensor:
     pixel with a dozen bins in place of all Q, and gives the same result.
 
     Returns:
-        candidates: (256, 256, m) int32 indices, nearest to the cell's center first.
+        candidates: (256, 256, m) int32 indices, nearest to the cell's center first. Made once for
+        each table, k and device, and shared: do not change it.
     """
     bin_centers, k = _check_bins(bin_centers, k)
-    axis = torch.arange(-_REACH, _REACH, device=bin_centers.device, dtype=torch.float32) + 0.5
+    table = tuple(map(tuple, bin_centers.tolist()))
+    return _make_candidates(table, k, bin_centers.device)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _make_candidates(table: tuple[tuple[float, ...], ...], k: int, device: torch.device) -> Tensor:
+    bin_centers = torch.tensor(table, device=device)
+    axis = torch.arange(-_REACH, _REACH, device=device, dtype=torch.float32) + 0.5
     centers = torch.cartesian_prod(axis, axis)
     q = bin_centers.shape[0]
     # A few more than k are enough for a table like the published one; else all are sorted.
@@ -95,7 +104,7 @@ def make_candidates(bin_centers: Tensor, k: int = 5) -> Tensor:
         needed, rows = 0, []
         for part in centers.split(8192):
             distance, index = torch.cdist(
-                part, bin_centers.float(), compute_mode="donot_use_mm_for_euclid_dist"
+                part, bin_centers, compute_mode="donot_use_mm_for_euclid_dist"
             ).topk(kept, dim=1, largest=False)
             reach = distance[:, k - 1 : k] + 2**0.5 + 1e-3
             needed = max(needed, int((distance <= reach).sum(1).max()))

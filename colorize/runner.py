@@ -27,6 +27,7 @@ from colorize.evaluation import (
 )
 from colorize.experiments import EXPERIMENTS, DataSpec, Experiment
 from colorize.models import MODEL_CLASSES, Colorizer, QuantizedOutput
+from colorize.optim import initialise
 from colorize.prior import (
     class_weights,
     count_bins,
@@ -152,6 +153,7 @@ def build_model(experiment: Experiment, weights: Tensor | None, folder: Path) ->
     extra = {} if weights is None else {"class_weights": weights}
     model = MODEL_CLASSES[experiment.model](**experiment.options, **extra)
     model.look_size = experiment.recipe.crop
+    initialise(model, experiment.recipe.init)
     if experiment.start_from is not None:
         start = folder / f"{experiment.start_from}{SUFFIX}"
         if not start.is_file():
@@ -191,8 +193,6 @@ def run_experiment(
     save_bin_centers(priors / FILE_NAME)
     weights = experiment_weights(experiment, splits.train, priors)
     recipe = experiment.recipe
-    if experiment.start_from is not None:
-        recipe = dataclasses.replace(recipe, init="default")
     fitted = fit(
         build_model(experiment, weights, folder),
         splits.train,

@@ -34,7 +34,7 @@ from colorize.errors import InputError, TrainingError
 from colorize.evaluation import evaluate, spread_indices
 from colorize.experiments import Recipe
 from colorize.models import Colorizer
-from colorize.optim import build_optimizer, initialise, make_average, set_learning_rate
+from colorize.optim import build_optimizer, make_average, set_learning_rate
 from colorize.steps import StepSampler, count_steps, interruptible
 
 _PLAIN_STATE = ("step", "seconds", "best", "curve", "losses")
@@ -43,7 +43,7 @@ CURVE_METRICS = ("rmse_ab", "psnr", "colorfulness", "colorfulness_truth")
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a run is executed; none of these changes what is learned, but for rounding.
+    """How a run is executed; all but ``freeze_batchnorm`` change what is learned by rounding only.
 
     Attributes:
         workers: processes that load images; None for none when the pixels are cached, else up to 4.
@@ -112,7 +112,8 @@ def fit(
     state lies beside them as ``<name>.state.pt``; Ctrl-C saves it at the end of the step.
 
     Args:
-        model: trained in place; holds the last weights (or their average) afterwards.
+        model: trained in place from the weights it has (``colorize.optim.initialise`` sets those
+            of ``recipe.init``); holds the last weights (or their average) afterwards.
         resume: continue the unfinished run of that name; when there is none, start it.
         metadata: more entries for the checkpoints, anything JSON can hold.
         keep_state: leave the state of the finished run for the caller to delete, who has more to
@@ -206,8 +207,6 @@ class _Run:
                 f"or delete {self.state_path} to start again"
             )
         torch.manual_seed(self.seed)
-        if not unfinished:
-            initialise(self.model, self.recipe.init)
         if self.options.channels_last:
             self.model.to(memory_format=torch.channels_last)
         self.model.to(self.accelerator.device)
@@ -272,8 +271,8 @@ class _Run:
                 names = ", ".join(self.train_set.names[int(i)] for i in batch["index"])
                 raise TrainingError(
                     f"The loss of step {self.step + 1} is {value}; the last saved state is kept. "
-                    f"Lower the learning rate of {self.recipe.lr}, or look at the images of this "
-                    f"batch: {names}"
+                    f"Start again with a learning rate below {self.recipe.lr}, or look at the "
+                    f"images of this batch: {names}"
                 )
             self.accelerator.backward(losses["loss"])
             if self.recipe.clip and self.accelerator.sync_gradients:
@@ -303,7 +302,7 @@ class _Run:
             if not math.isfinite(point["val_loss"]):
                 raise TrainingError(
                     f"The validation loss after step {self.step} is {point['val_loss']}; the last "
-                    f"saved state is kept. Lower the learning rate of {self.recipe.lr}"
+                    f"saved state is kept. Start again with a learning rate below {self.recipe.lr}"
                 )
             self.curve.append(point)
             if self.options.log_dir:
@@ -405,9 +404,8 @@ class _Run:
             torch.save(state, temporary)
 
     def _load_state(self) -> None:
-        device = self.accelerator.device
         try:
-            state = torch.load(self.state_path, map_location=device, weights_only=True)
+            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
             raise TrainingError(
                 f"{self.state_path} cannot be read ({error}); delete it to start the run again"

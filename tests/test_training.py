@@ -160,7 +160,7 @@ def test_best_and_last_are_kept(worsening: tuple[Path, Any, Colorizer]) -> None:
     assert (found.best, found.last) == (folder / "run.safetensors", folder / "run-last.safetensors")
     assert found.main_process and found.steps == 24
     values = [point["val_loss"] for point in found.curve]
-    assert min(values) < values[-1] - 0.5
+    assert min(values) < values[-1] - 0.1
     best, last = (read_info(path).extra for path in (found.best, found.last))
     assert best["validation"] == found.curve[values.index(min(values))]
     assert best["step"] == best["validation"]["step"] < last["step"] == 24
@@ -524,8 +524,6 @@ def test_other_bad_input(tmp_path: Path) -> None:
         tiny.run(tmp_path, train=tiny.train_set(3))
     with pytest.raises(InputError, match="optimizer: expected one of"):
         tiny.run(tmp_path, optimizer="lion")
-    with pytest.raises(InputError, match="init: expected one of"):
-        tiny.run(tmp_path, init="xavier")
     with pytest.raises(InputError, match="schedule: expected one of"):
         tiny.run(tmp_path, schedule="steps")
     with pytest.raises(InputError, match="multiples of 8"):
@@ -569,7 +567,7 @@ def test_the_memory_layout_changes_rounding_only(tmp_path: Path) -> None:
 
 def test_frozen_batch_norm_keeps_its_statistics_also_after_a_validation(tmp_path: Path) -> None:
     for frozen in (True, False):
-        net = tiny.model()
+        net = _euclidean()
         before = {name: value.clone() for name, value in net.named_buffers()}
         tiny.run(tmp_path / str(frozen), net=net, freeze_batchnorm=frozen, validate_every=1)
         changed = any(not torch.equal(value, before[name]) for name, value in net.named_buffers())
@@ -612,7 +610,7 @@ torch.set_num_threads(1)
 folder = Path(sys.argv[1])
 for i, settings in enumerate(json.loads(sys.argv[2])):
     net = tiny.model()
-    found = tiny.run(folder / str(i), net=net, cpu=True, **settings)
+    found = tiny.run(folder / str(i), net=net, cpu=True, keep_state=True, **settings)
     accelerator = Accelerator(cpu=True)
     mark = f"{i}-process-{accelerator.process_index}-of-{accelerator.num_processes}"
     torch.save({"weights": net.state_dict(), "curve": found.curve}, folder / f"{mark}.pt")
@@ -621,6 +619,11 @@ experiment = dataclasses.replace(
     experiment, recipe=dataclasses.replace(experiment.recipe, epochs=0.2)
 )
 run_experiment(experiment, options=dataclasses.replace(tiny.QUIET, cpu=True))
+(folder / f"experiment-{accelerator.process_index}").touch()
+for i, settings in enumerate(json.loads(sys.argv[2])):
+    net = tiny.model(5)
+    tiny.run(folder / str(i), net=net, cpu=True, resume=True, **settings)
+    torch.save(net.state_dict(), folder / f"resumed-{i}-{accelerator.process_index}.pt")
 """
 # By plain descent, and by the fast recipe with all that belongs to it.
 PARALLEL: list[dict[str, Any]] = [PLAIN, {"freeze_batchnorm": True, "accumulate": 2}]
@@ -686,7 +689,19 @@ def test_two_processes_give_the_weights_of_one(
     assert tiny.largest_difference(expected, tiny.model().state_dict()) > 1e-3
     assert tiny.largest_difference(expected, found[0]) < 1e-5
     assert tiny.largest_difference(_last(one), _last(folder / str(i))) < 1e-5
-    assert _names(one) == _names(folder / str(i))
+    assert set(_names(one)) <= set(_names(folder / str(i)))
+
+
+@pytest.mark.parametrize("i", range(len(PARALLEL)))
+def test_two_processes_resume(i: int, launched: tuple[Path, int, str]) -> None:
+    """From the state of the last step, by a net that began with other weights."""
+    folder, _, output = launched
+    resumed = sorted(folder.glob(f"resumed-{i}-*.pt"))
+    assert len(resumed) == 2, output
+    before = torch.load(folder / f"{i}-process-0-of-2.pt", weights_only=True)["weights"]
+    for path in resumed:
+        tiny.assert_same_bits(torch.load(path, weights_only=True), before)
+    assert not list(folder.rglob("*.state.pt"))
 
 
 @pytest.mark.parametrize("i", range(len(PARALLEL)))
@@ -703,11 +718,15 @@ def test_two_processes_record_the_curve_of_one(
 
 
 def test_two_processes_run_an_experiment_to_its_end(launched: tuple[Path, int, str]) -> None:
-    folder, status, output = launched
-    assert status == 0, output
+    folder, _, output = launched
+    assert len(list(folder.glob("experiment-*"))) == 2, output
     made = {path.name for path in (folder / "home" / "CHECKPOINTS" / "quick").iterdir()}
     expected = {"euclidean.json", "euclidean.md", "euclidean.safetensors"}
     assert made == {*expected, "euclidean-last.safetensors"}
+
+
+def test_two_processes_end_well(launched: tuple[Path, int, str]) -> None:
+    assert launched[1] == 0, launched[2]
 
 
 def test_defaults() -> None:

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -83,7 +84,9 @@ class ColorizationDataset(ImageDataset):
         self.subfolder = None if subfolder is None else os.fspath(subfolder)
         self.split = split
         self.resize = resize
-        super().__init__(_origin(self.root, self.subfolder, split), size, train, grey=grey)
+        super().__init__(
+            _origin(Path(root).name or self.root, self.subfolder, split), size, train, grey=grey
+        )
         _check_arguments(size, split, resize, cache, workers)
         self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
         self._source = open_source(root)
