@@ -186,13 +186,17 @@ def temperature_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 
 def comparison_grid(
-    rows: Mapping[str, Sequence[np.ndarray]], columns: Sequence[str] | None = None
+    rows: Mapping[str, Sequence[np.ndarray]],
+    columns: Sequence[str] | None = None,
+    *,
+    side: float = 1.25,
 ) -> Figure:
     """Pictures side by side: one row a model, one column an image.
 
     Args:
         rows: (H, W, 3) uint8 images by the row's name, equally many in each row.
         columns: titles; None for none. With them the rows' names are left out.
+        side: width of a picture in inches.
     """
     counts = {len(images) for images in rows.values()}
     if len(counts) != 1 or 0 in counts:
@@ -200,7 +204,6 @@ def comparison_grid(
     n = counts.pop()
     first = next(iter(rows.values()))
     ratio = float(np.median([image.shape[0] / image.shape[1] for image in first]))
-    side = 1.25
     left = 0.0 if columns else 1.7
     top = 0.3 if columns else 0.0
     width, height = left + side * n, top + side * ratio * len(rows)
