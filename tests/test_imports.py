@@ -210,7 +210,9 @@ watching = {os.path.realpath(p) for p in (os.environ["COLORIZE_HOME"], os.getcwd
 def audit(event, args):
     if event in ("open", "os.mkdir", "os.listdir", "os.scandir") and isinstance(args[0], str):
         path = os.path.realpath(args[0])
-        if any(path.startswith(place + os.sep) for place in watching):
+        # An editable installation puts a name that is no folder on sys.path.
+        editable = "__editable__" in path
+        if not editable and any(path.startswith(place + os.sep) for place in watching):
             opened.append([event, path])
 sys.addaudithook(audit)
 for name in NAMES:
