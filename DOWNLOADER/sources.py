@@ -1,7 +1,7 @@
 """What can be fetched, as data: where it is, how it is recognized, and how it unpacks.
 
-Nothing here is fetched or imported from elsewhere in the project; another table of the same classes
-(a mirror, a replica on loopback) serves the same functions.
+Nothing here is fetched; another table of the same classes (a mirror, a replica on loopback) serves the
+same functions.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from colorize.errors import InputError
+from colorize.experiments import MORE_VEHICLES, VEHICLES
 
 _WNID = re.compile(r"n\d{8}")
 
@@ -101,11 +102,7 @@ class Source:
         return tuple(self.each_class.of_class(wnid) for wnid in wanted)
 
 
-VEHICLES = ("n06255081", "n02739889", "n03351262", "n02691156", "n02918964")
-VEHICLES_FINAL = (
-    *VEHICLES,
-    *("n00449695", "n00449517", "n00449295", "n00451635", "n00451563"),
-)
+VEHICLES_FINAL = VEHICLES + MORE_VEHICLES
 
 _IMAGENET_TERMS = "ImageNet terms: non-commercial research"
 
