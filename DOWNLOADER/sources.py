@@ -1,7 +1,7 @@
 """What can be fetched, as data: where it is, how it is recognized, and how it unpacks.
 
-Nothing here is fetched; another table of the same classes (a mirror, a replica on loopback) serves the
-same functions.
+Nothing here is fetched; another table of the same classes (a mirror, a replica on loopback) serves
+the same functions.
 """
 
 from __future__ import annotations
