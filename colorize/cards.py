@@ -80,7 +80,7 @@ def findings_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     rows = []
     for name, result in results.items():
         parent = result["experiment"]["parent"]
-        if parent in results and result["test"]["n"] == results[parent]["test"]["n"]:
+        if parent in results and _images(result) == _images(results[parent]):
             cells = [
                 _difference(result["test"][key], results[parent]["test"][key], result["test"]["n"])
                 for key in ("rmse_ab", "psnr", "colorfulness")
@@ -89,6 +89,11 @@ def findings_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     if not rows:
         return "No experiment and its parent have both been trained and tested on the same images."
     return table(["comparison", "Δ RMSE ab", "Δ PSNR [dB]", "Δ colorfulness", "claim"], rows)
+
+
+def _images(result: Mapping[str, Any]) -> tuple[str, int]:
+    """What makes two test sets of a scale the same: the set with its classes, and the count."""
+    return result["experiment"]["data"]["label"], result["test"]["n"]
 
 
 def _difference(ours: Mapping[str, float], theirs: Mapping[str, float], n: int) -> str:

@@ -262,11 +262,12 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
 
 def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
     """A model at its own temperature and at those of the sweep, and grey, on the same images."""
-    swept = isinstance(model.output, QuantizedOutput)
+    temperatures = SWEEP if isinstance(model.output, QuantizedOutput) else ()
+    test, *swept = sweep(model, dataset, [None, *temperatures])
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
-        "test": evaluate(model, dataset),
-        "sweep": sweep(model, dataset, SWEEP) if swept else [],
+        "test": test,
+        "sweep": swept,
         "grey": evaluate(GreyBaseline(), dataset),
         "machine": machine(),
     }

@@ -29,6 +29,9 @@ class QuantizedOutput(nn.Module):
         temperature: default of the annealed mean.
         k, sigma: of the soft encoding. The paper's text says 5 and 5.
         bin_centers: (Q, 2), or None for the published table.
+
+    Attributes:
+        config: the arguments that a model's config repeats.
     """
 
     bin_centers: Tensor
@@ -48,6 +51,7 @@ class QuantizedOutput(nn.Module):
         self.target = require_choice(target, "target", ("soft", "onehot"))
         if not 0 <= temperature < float("inf"):
             raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
+        self.config = {"target": target, "temperature": temperature, "k": k, "sigma": sigma}
         self.temperature = temperature
         self.k = 1 if target == "onehot" else k
         self.sigma = require_positive(sigma, "sigma")

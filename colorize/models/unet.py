@@ -49,17 +49,10 @@ class UNetModel(Colorizer):
         sigma: float = 5.0,
     ) -> None:
         super().__init__()
-        self.config = {
-            "encoder": encoder,
-            "decoder": list(decoder),
-            "target": target,
-            "temperature": temperature,
-            "k": k,
-            "sigma": sigma,
-        }
         self.output = QuantizedOutput(
             target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
         )
+        self.config = {**self.output.config, "encoder": encoder, "decoder": list(decoder)}
         if not timm.is_model(encoder):
             raise InputError(f"encoder: expected the name of a timm model, got {encoder!r}")
         net: Any = timm.create_model(encoder, features_only=True, pretrained=pretrained)

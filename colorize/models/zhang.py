@@ -83,17 +83,10 @@ class _ZhangClassifier(ZhangModel):
         sigma: float = 5.0,
         width: float = 1.0,
     ) -> None:
-        config = {
-            "target": target,
-            "temperature": temperature,
-            "k": k,
-            "sigma": sigma,
-            "width": width,
-        }
         output = QuantizedOutput(
             target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
         )
-        super().__init__(output, config)
+        super().__init__(output, {**output.config, "width": width})
 
 
 class ClassificationModel(_ZhangClassifier):
