@@ -224,6 +224,7 @@ def test_a_file_that_changed_since_is_named(root: Path) -> None:
         {"size": 16.0},
         {"size": True},
         {"split": "training"},
+        {"division": "name"},
         {"resize": 15},
         {"grey": True},
         {"cache": "yes"},

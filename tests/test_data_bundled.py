@@ -107,3 +107,16 @@ def test_a_package_without_its_photograph(tmp_path: Path, monkeypatch: pytest.Mo
     assert importlib.util.find_spec("no_such_package") is None
     with pytest.raises(DataError, match=r"astronaut: expected the package it.*pip install it"):
         bundled_photographs()
+
+
+def test_division_by_patch_has_every_photograph_in_every_split() -> None:
+    whole = bundled_dataset(32)
+    parts = [bundled_dataset(32, split=s, division="patch") for s in ("train", "val", "test")]
+    assert all(set(part.labels) == set(range(len(whole.classes))) for part in parts)
+    names = [name for part in parts for name in part.names]
+    assert sorted(names) == sorted(whole.names) and len(set(names)) == len(names)
+    assert 0.7 < len(parts[0]) / len(whole) < 0.9
+    other = bundled_dataset(32, split="test", division="patch", seed=1)
+    assert other.names != parts[2].names
+    with pytest.raises(InputError, match="division: expected one of photograph, patch"):
+        bundled_dataset(32, division="content")  # type: ignore[arg-type]

@@ -51,6 +51,31 @@ def test_splits_are_disjoint_whole_and_stratified(many: Path) -> None:
     assert sum(len(ColorizationDataset(many, 8, split=s)) for s in found) == 150
 
 
+def test_division_by_name_tests_only_the_last_classes(tmp_path: Path) -> None:
+    """What trap 6 warns of, kept as it was: ten classes, and the test set has one of them."""
+    for label in range(10):
+        for i in range(6):
+            save(tmp_path / f"class{label}" / f"{i}.png", pixels(10 * label + i, 8, 8))
+    counts: dict[str, list[int]] = {}
+    for split in ("train", "val", "test"):
+        data = ColorizationDataset(tmp_path, 8, split=split, division="tail", seed=5)
+        counts[split] = torch.bincount(torch.tensor(data.labels), minlength=10).tolist()
+        assert len(data.classes) == 10 and f"split {split} by name" in repr(data)
+    assert counts == {
+        "train": [6] * 8 + [0, 0],
+        "val": [0] * 8 + [6, 0],
+        "test": [0] * 9 + [6],
+    }
+    two = ["class9", "class0"]
+    kept = ColorizationDataset(tmp_path, 8, split="test", division="tail", classes=two)
+    assert kept.names == [f"class9/{i}.png" for i in range(6)]
+    by_content = ColorizationDataset(tmp_path, 8, split="test", division="content")
+    assert sorted(by_content.labels) == list(range(10))
+    assert by_content.names == ColorizationDataset(tmp_path, 8, split="test").names
+    whole = ColorizationDataset(tmp_path, 8, division="tail")
+    assert len(whole) == 60
+
+
 def test_splits_do_not_depend_on_names_or_kept_classes(many: Path, tmp_path: Path) -> None:
     found = split_contents(many)
     renamed = tmp_path / "renamed"

@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from colorize.data.splits import SPLITS, assign_splits, content_digest
+from colorize.data.splits import SPLITS, assign_splits, assign_splits_by_name, content_digest
 
 
 def contents(name: str, number: int) -> list[bytes]:
@@ -72,3 +72,11 @@ def test_division_is_the_same_for_ever() -> None:
     """Published results hold for this division: changing it needs a new seed, not a new rule."""
     found = "".join(split[1] for split in assign_splits(contents("a", 20), ["a"] * 20))
     assert found == "rrrrearrrrrrrrrrerar"
+
+
+@pytest.mark.parametrize(("number", "held_out"), [(1, 0), (2, 0), (3, 1), (14, 1), (720, 72)])
+def test_division_by_name_takes_the_last_names(number: int, held_out: int) -> None:
+    names = [f"{name:04}" for name in np.random.default_rng(0).permutation(number)]
+    split_of = dict(zip(names, assign_splits_by_name(names), strict=True))
+    expected = ["train"] * (number - 2 * held_out) + ["val"] * held_out + ["test"] * held_out
+    assert [split_of[name] for name in sorted(names)] == expected

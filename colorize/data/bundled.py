@@ -12,7 +12,7 @@ import numpy as np
 from colorize.checks import require_choice
 from colorize.data.images import decode_rgb, is_grey
 from colorize.data.items import ImageDataset, Scanned
-from colorize.data.splits import SPLITS
+from colorize.data.splits import SPLITS, assign_splits, content_digest
 from colorize.errors import DataError, InputError
 
 # name: package, its distribution, file inside the package
@@ -67,21 +67,28 @@ def bundled_dataset(
     train: bool = False,
     *,
     split: Literal["train", "val", "test"] | None = None,
+    division: Literal["photograph", "patch"] = "photograph",
+    seed: int = 0,
     short_side: int = 256,
     grey: Literal["drop", "keep"] = "drop",
+    rotation: float = 0.0,
+    zoom: tuple[float, float] | None = None,
 ) -> ImageDataset:
     """The bundled photographs, cut into patches that do not overlap, in memory.
 
-    The label of a patch is its photograph. The split goes by photograph (``BUNDLED_SPLITS``), so no
-    patch of a photograph that was trained on is ever tested; ``classes`` names all of them in every
-    split.
+    The label of a patch is its photograph; ``classes`` names all of them in every split.
 
     Args:
         size: side of a patch, in pixels; at most ``short_side``.
         train: flip every other patch.
         split: ``"train"``, ``"val"`` or ``"test"``; None for all photographs.
+        division: ``"photograph"``: no patch of a photograph that was trained on is ever tested
+            (``BUNDLED_SPLITS``). ``"patch"`` divides the patches of each one, so that a classifier
+            meets all labels in training; its colors are then tested on what it knows.
+        seed: of the division by patch.
         short_side: to which each photograph is reduced first, in pixels (bicubic, antialiased).
         grey: ``"drop"`` or ``"keep"`` patches without color.
+        rotation, zoom: as in ``ImageDataset``, inside each patch.
 
     Raises:
         DataError: when a photograph is missing from its package.
@@ -90,17 +97,27 @@ def bundled_dataset(
     origin = "bundled photographs"
     photographs = bundled_photographs()
     chosen: Iterable[str] = photographs
+    by_patch = require_choice(division, "division", ("photograph", "patch")) == "patch"
     if split is not None:
-        chosen = BUNDLED_SPLITS[require_choice(split, "split", SPLITS)]
-        origin += f", split {split}"
-    dataset = ImageDataset(origin, size, train, classes=photographs, grey=grey)
+        require_choice(split, "split", SPLITS)
+        chosen = chosen if by_patch else BUNDLED_SPLITS[split]
+        origin += f", split {split} by patch" if by_patch else f", split {split}"
+    dataset = ImageDataset(
+        origin, size, train, classes=photographs, grey=grey, rotation=rotation, zoom=zoom
+    )
     if size > short_side:
         raise InputError(f"size: expected at most short_side ({short_side}), got {size}")
-    dataset.adopt(
+    found = [
         Scanned(f"{name}-{position}", dataset.class_to_index[name], is_grey(patch), patch)
         for name in chosen
         for position, patch in _patches(photographs[name], name, size, short_side)
-    )
+    ]
+    if by_patch and split is not None:
+        digests = [content_digest(patch.name.encode()) for patch in found]
+        labels = [dataset.classes[patch.label] for patch in found]
+        split_of = assign_splits(digests, labels, seed)
+        found = [p for p, own in zip(found, split_of, strict=True) if own == split]
+    dataset.adopt(found)
     return dataset
 
 

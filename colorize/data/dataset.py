@@ -17,10 +17,18 @@ from colorize.data.images import decode_rgb, is_grey
 from colorize.data.items import ImageDataset, Scanned
 from colorize.data.labels import around_splits, classes_from_folders, read_annotations
 from colorize.data.sources import Rejected, open_source
-from colorize.data.splits import SPLITS, assign_splits, content_digest
+from colorize.data.splits import (
+    DIVISIONS,
+    SPLITS,
+    assign_splits,
+    assign_splits_by_folder,
+    assign_splits_by_name,
+    content_digest,
+)
 from colorize.errors import DataError, ImageError, InputError
 
 Split = Literal["train", "val", "test"]
+Division = Literal["content", "tail", "folders"]
 
 T = TypeVar("T")
 
@@ -42,16 +50,19 @@ class ColorizationDataset(ImageDataset):
         size: side of the square crop, in pixels. An image whose short side is smaller is enlarged
             to it (bicubic).
         train: random crops, and every other one flipped, in place of the center crop.
-        split: ``"train"``, ``"val"`` or ``"test"`` of a division of each class into 80, 10 and
-            10 % by content; None for all. It depends on what lies below ``subfolder``, not on
-            ``classes``. Files of another split are not decoded, so the damaged ones among them are
-            not in ``rejected``.
+        rotation, zoom: as in ``ImageDataset``.
+        split: ``"train"``, ``"val"`` or ``"test"`` of the division; None for all. It depends on
+            what lies below ``subfolder``, not on ``classes``. Files of another split are not
+            decoded, so the damaged ones among them are not in ``rejected``.
+        division: ``"content"`` divides each class into 80, 10 and 10 % by the content of the
+            files. ``"tail"`` is study B's, kept to show what is wrong with it: the last 10 % of all
+            files by name are for testing, and so hold only the last classes.
         classes: names of the classes to keep; None for all. Sorted, they are the labels.
         subfolder: take only what lies below this folder inside the root. Below a ``train`` folder
             the classes are those of its neighbors ``val`` and ``test`` too, so that labels agree.
         resize: short side, in pixels, to which every image is brought before it is cropped
             (bicubic, antialiased); at least ``size``. None keeps the sizes.
-        seed: of the division into splits.
+        seed: of the division by content.
         grey: ``"drop"`` leaves out images without a pixel whose |a| or |b| is above 5, as the
             authors did; ``"keep"`` keeps them.
         cache: whether decoded pixels stay in memory; ``"auto"`` when they take at most 2 GiB.
@@ -71,6 +82,7 @@ class ColorizationDataset(ImageDataset):
         train: bool = False,
         *,
         split: Split | None = None,
+        division: Division = "content",
         classes: Sequence[str] | None = None,
         subfolder: str | os.PathLike[str] | None = None,
         resize: int | None = None,
@@ -79,15 +91,23 @@ class ColorizationDataset(ImageDataset):
         cache: bool | Literal["auto"] = "auto",
         workers: int | None = None,
         progress: bool = False,
+        rotation: float = 0.0,
+        zoom: tuple[float, float] | None = None,
     ) -> None:
         self.root = os.fspath(root)
         self.subfolder = None if subfolder is None else os.fspath(subfolder)
         self.split = split
+        self.division = division
         self.resize = resize
         super().__init__(
-            _origin(Path(root).name or self.root, self.subfolder, split), size, train, grey=grey
+            _origin(Path(root).name or self.root, self.subfolder, split, division),
+            size,
+            train,
+            grey=grey,
+            rotation=rotation,
+            zoom=zoom,
         )
-        _check_arguments(size, split, resize, cache, workers)
+        _check_arguments(size, split, division, resize, cache, workers)
         self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
         self._source = open_source(root)
         class_of = self._wanted(self._label(), classes, seed)
@@ -157,7 +177,11 @@ class ColorizationDataset(ImageDataset):
         return {name: kept[name] for name in kept if split_of.get(name) == self.split}
 
     def _divide(self, class_of: dict[str, str], seed: int) -> dict[str, str]:
-        """The split of every file that can be read; the others go to ``rejected``."""
+        """The split of every file; when its content decides, those that cannot be read go to
+        ``rejected``.
+        """
+        if self.division == "tail":
+            return dict(zip(class_of, assign_splits_by_name(list(class_of)), strict=True))
         names, digests = [], []
         found = self._parallel(self._digest, class_of, together=_READ_TOGETHER)
         for name, digest in zip(class_of, found, strict=True):
@@ -166,7 +190,10 @@ class ColorizationDataset(ImageDataset):
             else:
                 names.append(name)
                 digests.append(digest)
-        splits = assign_splits(digests, [class_of[name] for name in names], seed)
+        if self.division == "folders":
+            splits = assign_splits_by_folder(names, digests)
+        else:
+            splits = assign_splits(digests, [class_of[name] for name in names], seed)
         return dict(zip(names, splits, strict=True))
 
     def _digest(self, name: str) -> bytes | Rejected:
@@ -194,9 +221,10 @@ class ColorizationDataset(ImageDataset):
                 yield from waiting.popleft().result()
 
 
-def _origin(root: str, subfolder: str | None, split: str | None) -> str:
+def _origin(root: str, subfolder: str | None, split: str | None, division: str) -> str:
     below = f", below {subfolder}" if subfolder else ""
-    return root + below + (f", split {split}" if split else "")
+    how = {"tail": " by name", "folders": " by folder"}.get(division, "")
+    return root + below + (f", split {split}{how}" if split else "")
 
 
 def _reason(error: ImageError, name: str) -> str:
@@ -213,8 +241,14 @@ def _checked_classes(classes: Sequence[str], available: Sequence[str]) -> set[st
 
 
 def _check_arguments(
-    size: int, split: str | None, resize: int | None, cache: object, workers: int | None
+    size: int,
+    split: str | None,
+    division: str,
+    resize: int | None,
+    cache: object,
+    workers: int | None,
 ) -> None:
+    require_choice(division, "division", DIVISIONS)
     if split is not None:
         require_choice(split, "split", SPLITS)
     if resize is not None and resize < size:

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from colorize.checks import require_choice
+from colorize.data.augment import RandomCrop, scramble
 from colorize.data.cache import CacheBuilder, PixelCache
 from colorize.data.sources import Rejected
 from colorize.errors import DataError, InputError
@@ -40,7 +41,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
 
     An item is ``{"rgb": (3, size, size) uint8, "label": () int64, "index": () int64}``. Its key is
     an index, and a random crop then draws from torch's global generator, or a pair (index, seed),
-    and crop and flip then depend on nothing else.
+    and all that is random in the crop then depends on nothing else.
 
     Args:
         origin: where the images come from, in a few words.
@@ -48,6 +49,10 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         train: whether crops are random and every other one is flipped.
         classes: all there are.
         grey: ``"drop"`` to leave out grey images, or ``"keep"``.
+        rotation: when training, the largest angle by which a crop is turned to either side, as
+            share of a full turn; 0.1 is 36 degrees. No corner is black (see ``RandomCrop``).
+        zoom: when training, smallest and largest side of the crop as share of the image's short
+            side, brought to ``size``; None to take ``size`` pixels as they are.
 
     Attributes:
         classes: names, sorted; ``labels`` point into it.
@@ -62,7 +67,15 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, origin: str, size: int, train: bool, *, classes: Iterable[str] = (), grey: str
+        self,
+        origin: str,
+        size: int,
+        train: bool,
+        *,
+        classes: Iterable[str] = (),
+        grey: str,
+        rotation: float = 0.0,
+        zoom: tuple[float, float] | None = None,
     ) -> None:
         if isinstance(size, bool) or not isinstance(size, int) or size < 1:
             raise InputError(f"size: expected a whole number of pixels above 0, got {size!r}")
@@ -70,6 +83,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         self.origin = origin
         self.size = size
         self.train = train
+        self.random_crop = RandomCrop(size, rotation, zoom)
         self._set_classes(classes)
         self.labels: list[int] = []
         self.names: list[str] = []
@@ -85,19 +99,13 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         index, seed = key if isinstance(key, tuple) else (key, None)
         index = self._position(index)
         pixels = self._pixels(index)
-        _, height, width = pixels.shape
-        rows, columns = height - self.size, width - self.size
         if self.train:
             draw = int(torch.randint(_WORD >> 1, ())) if seed is None else operator.index(seed)
-            bits = _scramble(_scramble(draw & _WORD) ^ index)
-            flip = bits & 1
-            top = ((bits >> 1) & 0x7FFFFFFF) * (rows + 1) >> 31
-            left = (bits >> 32) * (columns + 1) >> 32
+            crop = self.random_crop(pixels, scramble(scramble(draw & _WORD) ^ index))
         else:
-            flip, top, left = 0, rows // 2, columns // 2
-        crop = pixels[:, top : top + self.size, left : left + self.size]
-        if flip:
-            crop = crop[:, :, ::-1]
+            _, height, width = pixels.shape
+            top, left = (height - self.size) // 2, (width - self.size) // 2
+            crop = pixels[:, top : top + self.size, left : left + self.size]
         return {
             "rgb": torch.from_numpy(crop.copy()),
             "label": torch.tensor(self.labels[index]),
@@ -186,14 +194,6 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         line = ", ".join(f"{name} {count}" for name, count in pairs if count)
         empty = [name for name, count in pairs if not count]
         return f"{line}; none of {', '.join(empty)}" if empty else line
-
-
-def _scramble(word: int) -> int:
-    """SplitMix64: neighboring numbers in, unrelated 64-bit numbers out."""
-    word = (word + 0x9E3779B97F4A7C15) & _WORD
-    word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
-    word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _WORD
-    return word ^ (word >> 31)
 
 
 def _count(number: int, noun: str) -> str:

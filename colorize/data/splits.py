@@ -5,8 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import PurePosixPath
+
+from colorize.errors import DataError
 
 SPLITS = ("train", "val", "test")
+DIVISIONS = ("content", "tail", "folders")
 
 
 def content_digest(data: bytes) -> bytes:
@@ -37,11 +41,65 @@ def assign_splits(digests: Sequence[bytes], classes: Sequence[str], seed: int = 
     split_of: dict[bytes, str] = {}
     for contents in members.values():
         contents.sort(key=lambda digest: _shuffled(digest, seed))
-        tenth = max(int(len(contents) / 10 + 0.5), int(len(contents) >= 3))
+        tenth = _tenth(len(contents))
         for position, digest in enumerate(contents):
             held_out = "val" if position < 2 * tenth else "train"
             split_of[digest] = "test" if position < tenth else held_out
     return [split_of[digest] for digest in digests]
+
+
+def assign_splits_by_name(names: Sequence[str]) -> list[str]:
+    """Study B's division: of the sorted names the last 10 % test, the 10 % before them validate.
+
+    Names begin with their class, so the test set holds only the last classes, and training hardly
+    any image of them: an accuracy on it says nothing. It is here so that one row of the ablation
+    can show that; divide by ``assign_splits`` for everything else.
+
+    Args:
+        names: of all files, in any order, each once.
+    """
+    tenth = _tenth(len(names))
+    ends = {name: len(names) - position for position, name in enumerate(sorted(names))}
+    return [
+        "test" if ends[name] <= tenth else "val" if ends[name] <= 2 * tenth else "train"
+        for name in names
+    ]
+
+
+def assign_splits_by_folder(names: Sequence[str], digests: Sequence[bytes]) -> list[str]:
+    """The division that a data set comes with: by its folders ``train``, ``val`` and ``test``.
+
+    Without a ``test`` folder, ``val`` is halved by content.
+
+    Args:
+        names: of all files, with forward slashes.
+        digests: ``content_digest`` of each.
+
+    Raises:
+        DataError: when a file is in none of these folders.
+    """
+    splits = []
+    for name in names:
+        folders = [part.lower() for part in PurePosixPath(name).parts[:-1]]
+        found = next((folder for folder in folders if folder in SPLITS), None)
+        if found is None:
+            raise DataError(
+                f"{name}: expected all images below folders train, val or test, as "
+                'division="folders" has it; use division="content"'
+            )
+        splits.append(found)
+    if "test" not in splits:
+        held_out = sorted({d for d, s in zip(digests, splits, strict=True) if s == "val"})
+        tested = set(held_out[::2])
+        splits = [
+            "test" if split == "val" and digest in tested else split
+            for digest, split in zip(digests, splits, strict=True)
+        ]
+    return splits
+
+
+def _tenth(number: int) -> int:
+    return max(int(number / 10 + 0.5), int(number >= 3))
 
 
 def _shuffled(digest: bytes, seed: int) -> bytes:
