@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
@@ -24,8 +24,8 @@ class UNetModel(Colorizer):
     Args:
         encoder: name of a timm model with features at strides 4, 8, 16 and 32.
         decoder: channels at strides 32, 16, 8 and 4.
-        pretrained: let timm fetch the encoder's ImageNet weights. A loaded checkpoint or a plain
-            state dict needs no network.
+        pretrained: let timm fetch the encoder's ImageNet weights. A loaded checkpoint needs none,
+            and ``load_encoder`` no network.
         target, class_weights, temperature, k, sigma: as in ``ClassificationModel``.
 
     Raises:
@@ -88,6 +88,79 @@ class UNetModel(Colorizer):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = stage(torch.cat((x, features[level]), 1))
         return self.head(x)
+
+    def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
+        """Copy pretrained weights into the encoder.
+
+        Args:
+            weights: a state dict of the encoder, or of timm's whole model of that name, whose
+                classifier is then left out; or of a port of that model with other names, whose
+                entries come in timm's order. See ``colorize.encoders.encoder_weights``.
+
+        Raises:
+            InputError: when the weights do not fit; the encoder is then as it was.
+        """
+        name, own = self.config["encoder"], self.encoder.state_dict()
+        given = _joined(_require_state_dict(weights))
+        if not given.keys() & _joined(own).keys():
+            given = _joined(in_timm_order(name, weights))
+        found = {key: given.get(key.replace(".", "_")) for key in own}
+        differing = [
+            f"{key} {'is missing' if value is None else f'has shape {tuple(value.shape)}'}"
+            for key, value in found.items()
+            if value is None or value.shape != own[key].shape
+        ]
+        if differing:
+            raise InputError(
+                f"weights: expected those of {name}, got others: {len(differing)} of {len(own)} "
+                f"entries do not fit, the first: {', '.join(differing[:3])}"
+            )
+        self.encoder.load_state_dict(found)
+
+
+def in_timm_order(name: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Give the weights of a port of a timm model the names that timm has for them.
+
+    Args:
+        name: of the timm model.
+        weights: state dict of the port; its entries come in the same order as timm's, with the
+            classifier at the end.
+
+    Raises:
+        InputError: when number or shapes of the entries differ.
+    """
+    weights = _require_state_dict(weights)
+    with torch.device("meta"):  # for the names and shapes alone
+        net: Any = timm.create_model(name, pretrained=False)
+    own = net.state_dict()
+    if len(weights) != len(own):
+        raise InputError(
+            f"weights: expected the {len(own)} entries of timm's {name} by its names or in its "
+            f"order, got {len(weights)}"
+        )
+    for (key, value), (other, given) in zip(own.items(), weights.items(), strict=True):
+        if value.shape != given.shape:
+            raise InputError(
+                f"weights: expected the order of timm's {name}, where {key} has shape "
+                f"{tuple(value.shape)}; in its place there is {other} of {tuple(given.shape)}"
+            )
+    return dict(zip(own, weights.values(), strict=True))
+
+
+def _require_state_dict(weights: object) -> Mapping[str, Tensor]:
+    if isinstance(weights, Mapping):
+        kinds = {type(value).__name__ for value in weights.values() if not torch.is_tensor(value)}
+        if not kinds:
+            return weights
+        came = f"a mapping that holds {', '.join(sorted(kinds))}"
+    else:
+        came = type(weights).__name__
+    raise InputError(f"weights: expected a state dict (names and their tensors), got {came}")
+
+
+def _joined(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    # Where timm takes a net apart for its features, some names get _ in place of the dots.
+    return {name.replace(".", "_"): value for name, value in weights.items()}
 
 
 def _convolution(before: int, after: int) -> list[nn.Module]:
