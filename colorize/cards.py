@@ -14,6 +14,9 @@ TERMS = {
     "tiny-imagenet": "Tiny ImageNet, from ImageNet: non-commercial research",
     "vehicles": "ImageNet: non-commercial research",
     "vehicles-final": "ImageNet: non-commercial research",
+    "ncd": "Natural-Color Dataset, distributed by its authors for research",
+    "stanford-dogs": "ImageNet: non-commercial research",
+    "photos": "a mix of public research sets, for research",
     "bundled": "photographs inside scikit-image, matplotlib and scikit-learn, under their licences",
 }
 COLUMNS = {
@@ -23,6 +26,7 @@ COLUMNS = {
     "ssim": "SSIM",
     "colorfulness": "colorfulness",
 }
+LABEL_COLUMNS = {"top1": "top-1 [%]", "top5": "top-5 [%]"}
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -44,16 +48,24 @@ def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> str:
     Args:
         results: by name, as ``colorize.runner.run_experiment`` returns them.
     """
+    labelled = any(key in r["test"] for r in results.values() for key in LABEL_COLUMNS)
+    labels = LABEL_COLUMNS if labelled else {}
+
+    def row(name: str, size: str, found: Mapping[str, Any]) -> list[str]:
+        shares = [f"{100 * found[k]['mean']:.1f}" if k in found else "" for k in labels]
+        return [name, size, *_metric_cells(found), *shares]
+
     rows = []
     for name, r in results.items():
         size = f"{r['parameters'] / 1e6:.1f} M"
-        rows.append([name, size, *_metric_cells(r["test"])])
+        rows.append(row(name, size, r["test"]))
         if r.get("test_last"):
-            rows.append([f"{name}, last step", size, *_metric_cells(r["test_last"])])
+            rows.append(row(f"{name}, last step", size, r["test_last"]))
     some = next(iter(results.values()))
-    rows.append(["grey", "", *_metric_cells(some["grey"])])
-    rows.append(["truth", "", "0", "0", "∞", "1", spread(some["test"]["colorfulness_truth"])])
-    return table(["model", "parameters", *COLUMNS.values()], rows)
+    rows.append(row("grey", "", some["grey"]))
+    truth = ["truth", "", "0", "0", "∞", "1", spread(some["test"]["colorfulness_truth"])]
+    rows.append([*truth, *("" for _ in labels)])
+    return table(["model", "parameters", *COLUMNS.values(), *labels.values()], rows)
 
 
 def experiments_table(experiments: Mapping[str, Mapping[str, Any]]) -> str:
@@ -134,14 +146,18 @@ def readme_sections(
 def protocol(results: Mapping[str, Mapping[str, Any]]) -> str:
     """n, seed and machine behind a table of results."""
     some = next(iter(results.values()))
-    machine = some["machine"]
     seeds = sorted({r["experiment"]["seed"] for r in results.values() if "experiment" in r})
     seeded = f" one run each, seed {', '.join(map(str, seeds))};" if seeds else ""
-    hardware = machine["gpu"] or f"{machine['cores']} cores, no GPU"
     return (
         f"n = {some['test']['n']} images; mean ± spread over the images;{seeded} "
-        f"{machine['platform']}, {hardware}, torch {machine['torch']}. From `CHECKPOINTS/*.json`."
+        f"{hardware(some['machine'])}. From `CHECKPOINTS/*.json`."
     )
+
+
+def hardware(machine: Mapping[str, Any]) -> str:
+    """Platform, cores or GPU, and torch of ``colorize.evaluation.machine``."""
+    processor = machine["gpu"] or f"{machine['cores']} cores, no GPU"
+    return f"{machine['platform']}, {processor}, torch {machine['torch']}"
 
 
 def write_card(results: Mapping[str, Any], path: Path) -> Path:
@@ -200,7 +216,8 @@ def _command(experiment: Mapping[str, Any]) -> str:
 
 
 def _metric_cells(found: Mapping[str, Any]) -> list[str]:
-    return [spread(found[key], 3 if key == "ssim" else 2) for key in COLUMNS]
+    # A classifier has no metrics of color.
+    return [spread(found[k], 3 if k == "ssim" else 2) if k in found else "" for k in COLUMNS]
 
 
 def _plain(options: Mapping[str, Any]) -> str:

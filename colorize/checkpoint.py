@@ -1,25 +1,51 @@
-"""Trained weights on disk: one safetensors file that carries what is needed to build the model."""
+"""Trained weights on disk: one safetensors file that carries what is needed to build the model.
+
+The authors' published weights are state dicts of theirs, and DOWNLOADER brings them.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import pickle
+import struct
+import sys
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from colorize import paths
-from colorize.errors import CheckpointError, InputError
-from colorize.models import MODEL_CLASSES, Colorizer
+from colorize.errors import CheckpointError, DownloadError, InputError
+from colorize.models import MODEL_CLASSES, Colorizer, ECCV16Model, SIGGRAPH17Model
 
 FORMAT = 1
 SUFFIX = ".safetensors"
 _KEY = "colorize"
+# The nets of the published weights, and the names under which DOWNLOADER stores these.
+PUBLISHED: Mapping[str, tuple[type[Colorizer], str]] = {
+    "eccv16": (ECCV16Model, "colorization_release_v2-9b330a0b.pth"),
+    "siggraph17": (SIGGRAPH17Model, "siggraph17-df00044c.pth"),
+}
+# torch.load raises all of these on damaged or foreign files, depending on where they are so.
+_BAD_FILE = (
+    OSError,
+    RuntimeError,
+    pickle.UnpicklingError,
+    EOFError,
+    struct.error,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+)
 
 
 @dataclass(frozen=True)
@@ -121,13 +147,16 @@ def load_checkpoint(path: Path) -> Colorizer:
 
 
 def load_weights(model: Colorizer, path: Path) -> None:
-    """Copy a checkpoint's weights into a model of the same class and config.
+    """Copy a file's weights into a model of the same class and config.
+
+    Args:
+        path: a ``.safetensors`` file, or a state dict that ``torch.save`` wrote.
 
     Raises:
-        CheckpointError: when names or shapes differ; the model is then as it was.
+        CheckpointError: when the file is missing or damaged, or names or shapes differ; the model
+            is then as it was.
     """
-    with _opened(path) as file:
-        loaded = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    loaded = _read_tensors(path)
     own = model.state_dict()
     differing = sorted(
         name
@@ -144,31 +173,101 @@ def load_weights(model: Colorizer, path: Path) -> None:
             value.copy_(loaded[name])
 
 
+def _read_tensors(path: Path) -> dict[str, Tensor]:
+    if path.suffix == SUFFIX:
+        with _opened(path) as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"There is no file of weights {path}") from error
+    except _BAD_FILE as error:
+        # What torch says here advises to load the file without weights_only: that runs its code.
+        raise CheckpointError(
+            f"{path} is not readable as a state dict of torch.save ({type(error).__name__}); "
+            "remove it and fetch it again"
+        ) from error
+    if not isinstance(loaded, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()
+    ):
+        raise CheckpointError(
+            f"{path}: expected a state dict (names and their tensors), got another "
+            f"{type(loaded).__name__}"
+        )
+    return dict(loaded)
+
+
 def list_models() -> list[str]:
-    """Names that ``load_model`` takes: the checkpoints in CHECKPOINTS and those shipped with us."""
-    return sorted(_trained())
+    """Names of what is here for ``load_model``: the checkpoints in CHECKPOINTS, those shipped with
+    us, and published weights that were fetched.
+    """
+    fetched = {name for name in PUBLISHED if _published_path(name).is_file()}
+    return sorted(fetched | set(_trained()))
 
 
-def load_model(name_or_path: str | Path) -> Colorizer:
+def load_model(name_or_path: str | Path, weights: str | Path | None = None) -> Colorizer:
     """Load a trained model, on the CPU, in eval mode.
 
     Args:
-        name_or_path: one of ``list_models()``, or the path of a ``.safetensors`` file.
+        name_or_path: one of ``list_models()``; the path of a ``.safetensors`` file; or "eccv16" or
+            "siggraph17", whose published weights are fetched when they are not here.
+        weights: for these two, a local copy of their weights: a state dict that ``torch.save``
+            wrote, or a ``.safetensors`` file.
 
     Raises:
-        CheckpointError: when there is none of that name, or the file cannot be read.
+        CheckpointError: when there is none of that name, or the file cannot be read or fetched.
+        InputError: when ``weights`` are given for another model.
     """
-    path = Path(name_or_path)
+    name, path = str(name_or_path), Path(name_or_path)
+    if weights is not None:
+        if name not in PUBLISHED:
+            raise InputError(
+                f"weights: only {' and '.join(PUBLISHED)} take them, not {name!r}; a checkpoint of "
+                f"ours carries its own: load_model('PATH{SUFFIX}')"
+            )
+        return _load_published(name, Path(weights))
     if path.suffix == SUFFIX:
         return load_checkpoint(path)
     known = _trained()
-    if str(name_or_path) not in known:
-        raise CheckpointError(
-            f"There is no trained model {str(name_or_path)!r}; there are "
-            f"{', '.join(sorted(known)) or 'none yet'}. Train one with: "
-            f"python -m colorize train {name_or_path} --scale small --data PATH"
-        )
-    return load_checkpoint(known[str(name_or_path)])
+    if name in known:
+        return load_checkpoint(known[name])
+    if name in PUBLISHED:
+        path = _published_path(name)
+        return _load_published(name, path if path.is_file() else _fetch(name))
+    raise CheckpointError(
+        f"There is no trained model {name!r}; there are "
+        f"{', '.join(list_models()) or 'none yet'}. Train one with: "
+        f"python -m colorize train {name} --scale small --data PATH"
+    )
+
+
+def _load_published(name: str, path: Path) -> Colorizer:
+    model = PUBLISHED[name][0]()
+    load_weights(model, path)
+    return model.eval()
+
+
+def _published_path(name: str) -> Path:
+    return paths.checkpoints() / PUBLISHED[name][1]
+
+
+def _fetch(name: str) -> Path:
+    """Let DOWNLOADER bring published weights, checked by their hash; return their path."""
+    missing = f"The published weights of {name} are not at {_published_path(name)}"
+    remedy = (
+        f"With a network, in a checkout of the project: python DOWNLOADER/download.py {name}. "
+        f"Or give a local copy: load_model({name!r}, weights=PATH)"
+    )
+    source = paths.checkout()
+    if source is None or not (source / "DOWNLOADER").is_dir():
+        raise CheckpointError(f"{missing}, and nothing here can fetch them. {remedy}")
+    # An editable installation finds colorize in the checkout, and not what lies beside it.
+    if str(source) not in sys.path:
+        sys.path.append(str(source))
+    try:
+        return import_module("DOWNLOADER.download").download(name)
+    except (DownloadError, OSError) as error:
+        raise CheckpointError(f"{missing} and cannot be fetched: {error}. {remedy}") from error
 
 
 def _trained() -> dict[str, Path]:

@@ -13,17 +13,19 @@ import os
 import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import accelerate
 import numpy as np
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from colorize import metrics, paths
 from colorize.color import lab_to_rgb, rgb_to_lab, to_uint8
-from colorize.errors import DataError
+from colorize.data import ImageDataset
+from colorize.errors import DataError, InputError
 from colorize.models import Colorizer, evaluating
 from colorize.models.outputs import EuclideanOutput
 
@@ -58,7 +60,9 @@ def evaluate(
     Returns:
         ``{"n": images, metric: {"mean": ..., "std": ...}, ...}`` with ``rmse_ab`` (CIELAB units),
         ``rmse_rgb`` (8-bit levels), ``psnr`` (dB), ``ssim``, ``colorfulness`` and
-        ``colorfulness_truth``; ``loss`` as well when asked for. The spread is that of the images.
+        ``colorfulness_truth``; of a model with a class branch ``top1``, ``top5`` (shares) and
+        ``class_loss`` (nats), of one without a color branch only these. With ``with_loss`` what
+        ``model.loss`` gives as well. The spread is that of the images.
 
     Raises:
         DataError: when the data set is empty.
@@ -102,6 +106,26 @@ def colored_batch(model: Colorizer, rgb: Tensor, *, temperature: float | None = 
     return to_uint8(lab_to_rgb(torch.cat((L, ab), 1)))
 
 
+class Recolored(Dataset[dict[str, Tensor]]):
+    """A data set in the colors that a model gives to its lightness; ``GreyBaseline`` for none.
+
+    The items are those of the data set, but for ``rgb``.
+    """
+
+    def __init__(
+        self, dataset: Dataset[dict[str, Tensor]], model: Colorizer, *, batch_size: int = 32
+    ) -> None:
+        self.dataset = dataset
+        batches = _batches(dataset, batch_size, _device(model))
+        self.rgb = torch.cat([colored_batch(model, batch["rgb"]).cpu() for batch in batches])
+
+    def __len__(self) -> int:
+        return len(self.rgb)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {**self.dataset[index], "rgb": self.rgb[index]}
+
+
 def compare_images(
     models: Mapping[str, Colorizer],
     dataset: Dataset[dict[str, Tensor]],
@@ -120,6 +144,52 @@ def compare_images(
         rows[name] = colored_batch(model, rgb, temperature=temperature)
     rows["truth"] = rgb
     return {name: list(row.movedim(1, -1).cpu().numpy()) for name, row in rows.items()}
+
+
+class LabelledExample(NamedTuple):
+    """A picture as a net colors and labels it, beside the truth; images are (H, W, 3) uint8."""
+
+    grey: np.ndarray
+    colored: np.ndarray
+    truth: np.ndarray
+    predicted: str
+    confidence: float
+    label: str
+
+
+def labelled_examples(
+    model: Colorizer, dataset: ImageDataset, n: int = 8, *, batch_size: int = 32
+) -> list[LabelledExample]:
+    """Up to ``n`` images, half of them labelled rightly, evenly spread over the data set.
+
+    Raises:
+        InputError: when the model has no class branch or no color.
+    """
+    found: dict[bool, list[LabelledExample]] = {True: [], False: []}
+    for batch in _batches(dataset, batch_size, _device(model)):
+        rgb = batch["rgb"]
+        lab = rgb_to_lab(rgb)
+        with evaluating(model), torch.no_grad():
+            logits = model.class_logits(model(model.pad(lab[:, :1])))
+        if logits is None:
+            raise InputError(f"model: expected one that classifies, got {type(model).__name__}")
+        confidence, predicted = logits.softmax(1).max(1)
+        pictures = [colored_batch(GreyBaseline(), rgb), colored_batch(model, rgb), rgb]
+        images = [p.movedim(1, -1).cpu().numpy() for p in pictures]
+        for i, label in enumerate(batch["label"].tolist()):
+            grey, colored, truth = (picture[i] for picture in images)
+            example = LabelledExample(
+                grey,
+                colored,
+                truth,
+                dataset.classes[int(predicted[i])],
+                float(confidence[i]),
+                dataset.classes[label],
+            )
+            found[example.predicted == example.label].append(example)
+    return [
+        examples[i] for examples in found.values() for i in spread_indices(len(examples), n // 2)
+    ]
 
 
 def spread_indices(length: int, n: int) -> list[int]:
@@ -176,11 +246,25 @@ def _measure(
     with torch.no_grad():
         if with_loss:
             losses, raw = model.loss_and_output(batch)
-            shared["loss"] = losses["loss"].expand(len(rgb))
+            shared |= {name: value.expand(len(rgb)) for name, value in losses.items()}
         else:
-            raw = model(model.pad(L))
-        colors = [model.resize_ab(model.output.decode(raw, t), L) for t in temperatures]
+            raw = model(model.pad(lab[:, : model.sees]))
+        logits = model.class_logits(raw)
+        if logits is not None:
+            shared |= class_metrics(logits, batch["label"])
+        if model.output is None:
+            return [shared for _ in temperatures]
+        colors = [model.decode(raw, L, temperature=t) for t in temperatures]
     return [{**_compare(lab, ab, rgb), **shared} for ab in colors]
+
+
+def class_metrics(logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+    """``top1``, ``top5`` and ``class_loss`` of each of (N, classes) logits."""
+    return {
+        "top1": metrics.topk_correct(logits, label, 1).float(),
+        "top5": metrics.topk_correct(logits, label, 5).float(),
+        "class_loss": F.cross_entropy(logits.float(), label, reduction="none"),
+    }
 
 
 def _compare(lab: Tensor, ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
@@ -205,8 +289,8 @@ def _finite(value: Any) -> Any:
 def _summary(values: dict[str, Tensor]) -> dict[str, Any]:
     means = {name: {"mean": float(v.double().mean())} for name, v in values.items()}
     for name, v in values.items():
-        # The loss comes as one number a batch; it has no spread over the images.
-        if name != "loss":
+        # These come as one number a batch; they have no spread over the images.
+        if name not in ("loss", "color_loss"):
             means[name]["std"] = float(v.double().std(correction=0))
     return {"n": len(next(iter(values.values()))), **means}
 

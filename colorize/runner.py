@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -14,19 +16,27 @@ from torch import Tensor
 from colorize import paths
 from colorize.cards import write_card
 from colorize.checkpoint import SUFFIX, load_checkpoint, load_weights
-from colorize.data import ColorizationDataset, ImageDataset, Split, bundled_dataset
+from colorize.data import (
+    ColorizationDataset,
+    Division,
+    ImageDataset,
+    Split,
+    bundled_dataset,
+)
+from colorize.encoders import encoder_weights
 from colorize.errors import CheckpointError, MissingPriorError
 from colorize.evaluation import (
     SWEEP,
     GreyBaseline,
+    Recolored,
     evaluate,
     load_results,
     machine,
     save_results,
     sweep,
 )
-from colorize.experiments import EXPERIMENTS, DataSpec, Experiment
-from colorize.models import MODEL_CLASSES, Colorizer, QuantizedOutput
+from colorize.experiments import STUDY_A, DataSpec, Experiment
+from colorize.models import MODEL_CLASSES, Colorizer, QuantizedOutput, UNetModel
 from colorize.optim import initialise
 from colorize.prior import (
     class_weights,
@@ -54,10 +64,19 @@ def scale_folder(folder: Path, scale: str) -> Path:
     return folder if scale == "small" else folder / scale
 
 
+def run_folder(experiment: Experiment) -> Path:
+    """Where a run's weights and results lie."""
+    return scale_folder(paths.checkpoints(), experiment.scale) / experiment.folder
+
+
 def is_trained(experiment: Experiment) -> bool:
-    """Whether a run was finished and tested: weights and results are there, no state is left."""
-    folder = scale_folder(paths.checkpoints(), experiment.scale)
-    there = [(folder / f"{experiment.run}{end}").is_file() for end in (SUFFIX, ".json")]
+    """Whether a run was finished and tested: its results are there, and no state is left.
+
+    Of the many runs of an ablation the results are kept, the weights only where they were trained.
+    """
+    folder = run_folder(experiment)
+    kept = (".json",) if experiment.folder else (SUFFIX, ".json")
+    there = [(folder / f"{experiment.run}{end}").is_file() for end in kept]
     return all(there) and not state_path(folder, experiment.run).is_file()
 
 
@@ -72,17 +91,36 @@ def load_splits(
     Raises:
         DataError: when the data set is missing (the message says how to get it) or empty.
     """
-    spec = experiment.data
+    spec, recipe = experiment.data, experiment.recipe
     root = paths.data() / spec.name if root is None else root
+    seed = experiment.seed if spec.reseed else 0
 
     def load(split: Split) -> ImageDataset:
         train = split == "train"
-        size = experiment.recipe.crop if train else experiment.recipe.test_crop
+        size = recipe.crop if train else recipe.test_crop
         if spec.name == "bundled":
-            return bundled_dataset(size, train, split=split)
-        classes = spec.classes or None
+            return bundled_dataset(
+                size,
+                train,
+                split=split,
+                division="patch" if spec.division == "patch" else "photograph",
+                seed=seed,
+                rotation=recipe.rotation,
+                zoom=recipe.zoom,
+            )
         return ColorizationDataset(
-            root, size, train, split=split, classes=classes, progress=progress
+            root,
+            size,
+            train,
+            split=split,
+            classes=spec.classes or None,
+            subfolder=spec.subfolder,
+            resize=spec.resize,
+            division=cast(Division, spec.division),
+            seed=seed,
+            progress=progress,
+            rotation=recipe.rotation,
+            zoom=recipe.zoom,
         )
 
     return Splits(load("train"), load("val"), load("test"))
@@ -143,17 +181,32 @@ def experiment_weights(
     return class_weights(prior, experiment.lam)
 
 
-def build_model(experiment: Experiment, weights: Tensor | None, folder: Path) -> Colorizer:
+def build_model(
+    experiment: Experiment,
+    weights: Tensor | None,
+    folder: Path,
+    classes: Sequence[str] = (),
+) -> Colorizer:
     """The untrained model of an experiment, or the trained one that it starts from.
+
+    Args:
+        weights: of the bins, for rebalancing.
+        folder: has the weights to start from.
+        classes: names of the labels, for the models that classify.
 
     Raises:
         CheckpointError: when the experiment to start from was not trained yet.
     """
     torch.manual_seed(experiment.seed)
-    extra = {} if weights is None else {"class_weights": weights}
-    model = MODEL_CLASSES[experiment.model](**experiment.options, **extra)
+    extra: dict[str, Any] = {} if weights is None else {"class_weights": weights}
+    kind = MODEL_CLASSES[experiment.model]
+    if "num_classes" in signature(kind).parameters:
+        extra |= {"num_classes": len(classes), "class_names": list(classes)}
+    model = kind(**experiment.options, **extra)
     model.look_size = experiment.recipe.crop
     initialise(model, experiment.recipe.init)
+    if experiment.pretrained and isinstance(model, UNetModel):
+        model.load_encoder(encoder_weights(model.config["encoder"]))
     if experiment.start_from is not None:
         start = folder / f"{experiment.start_from}{SUFFIX}"
         if not start.is_file():
@@ -188,13 +241,13 @@ def run_experiment(
         one has them, the others get an empty dict.
     """
     splits = load_splits(experiment, root) if splits is None else splits
-    folder = scale_folder(paths.checkpoints(), experiment.scale)
+    folder = run_folder(experiment)
     priors = scale_folder(paths.precalculated(), experiment.scale)
     save_bin_centers(priors / FILE_NAME)
     weights = experiment_weights(experiment, splits.train, priors)
     recipe = experiment.recipe
     fitted = fit(
-        build_model(experiment, weights, folder),
+        build_model(experiment, weights, folder, splits.train.classes),
         splits.train,
         splits.val,
         recipe,
@@ -217,7 +270,8 @@ def run_experiment(
         **run_test(experiment, splits),
     }
     save_results(results, folder / f"{experiment.run}.json")
-    write_card(results, folder / f"{experiment.run}.md")
+    if not experiment.folder:
+        write_card(results, folder / f"{experiment.run}.md")
     state_path(folder, experiment.run).unlink(missing_ok=True)
     return results
 
@@ -230,22 +284,27 @@ def test_again(
     Raises:
         DataError: when it was not trained.
     """
-    folder = scale_folder(paths.checkpoints(), experiment.scale)
+    folder = run_folder(experiment)
     results = load_results(folder / f"{experiment.run}.json")
     splits = load_splits(experiment, root) if splits is None else splits
     results.update(run_test(experiment, splits))
     save_results(results, folder / f"{experiment.run}.json")
-    write_card(results, folder / f"{experiment.run}.md")
+    if not experiment.folder:
+        write_card(results, folder / f"{experiment.run}.md")
     return results
 
 
 def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
-    """Test a trained experiment on the same images: its best weights at their own temperature and
-    at those of the sweep, the last weights where they are kept, and grey for comparison.
+    """Test a trained experiment on the same images: its weights at their own temperature and at
+    those of the sweep, the last weights where they are kept, and grey for comparison.
+
+    A classifier of color pictures is tested on grey ones as well, and on those that the nets of
+    ``experiment.colored_by`` color.
     """
-    folder = scale_folder(paths.checkpoints(), experiment.scale)
-    model = load_checkpoint(folder / f"{experiment.run}{SUFFIX}")
+    folder = run_folder(experiment)
     last = folder / f"{experiment.run}-last{SUFFIX}"
+    best = folder / f"{experiment.run}{SUFFIX}"
+    model = load_checkpoint(last if experiment.tested == "last" else best)
     return {
         "data": {
             name: {
@@ -255,9 +314,32 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
             }
             for name, part in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         },
-        "test_last": evaluate(load_checkpoint(last), splits.test) if last.is_file() else None,
+        "test_last": None,
         **measure(model, splits.test),
+        **_test_others(experiment, model, splits.test),
     }
+
+
+def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -> dict[str, Any]:
+    """What only some experiments are tested for."""
+    folder = run_folder(experiment)
+    last = folder / f"{experiment.run}-last{SUFFIX}"
+    if experiment.tested == "best" and last.is_file():
+        return {"test_last": evaluate(load_checkpoint(last), test)}
+    if not experiment.colored_by:
+        return {}
+    inputs = {"grey": evaluate(model, Recolored(test, GreyBaseline()))}
+    for name in experiment.colored_by:
+        run = replace(experiment, name=name).run
+        path = folder / f"{run}-last{SUFFIX}"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{experiment.run} is tested on pictures that {run} colored, and {path} does not "
+                f"exist; train it first: python -m colorize train {name} --scale "
+                f"{experiment.scale} --seed {experiment.seed} --again"
+            )
+        inputs[name] = evaluate(model, Recolored(test, load_checkpoint(path)))
+    return {"inputs": inputs}
 
 
 def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
@@ -275,12 +357,12 @@ def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class Study:
-    """What there is of study A at one scale.
+    """What there is of some experiments at one scale.
 
     Attributes:
-        experiments: all nine, scaled.
-        results: of those that were trained, by name.
-        missing: why the others have none, by name.
+        experiments: all of them, scaled, by the name of the run.
+        results: of those that were trained.
+        missing: why the others have none.
     """
 
     experiments: dict[str, Experiment]
@@ -288,9 +370,8 @@ class Study:
     missing: dict[str, str]
 
     def model(self, name: str) -> Colorizer:
-        """The trained model of an experiment."""
-        folder = scale_folder(paths.checkpoints(), self.experiments[name].scale)
-        return load_checkpoint(folder / f"{name}{SUFFIX}")
+        """The trained model of a run."""
+        return load_checkpoint(run_folder(self.experiments[name]) / f"{name}{SUFFIX}")
 
 
 def run_study(
@@ -298,36 +379,50 @@ def run_study(
     root: Path | None = None,
     *,
     train: bool,
+    experiments: Mapping[str, Experiment] = STUDY_A,
+    seeds: Sequence[int] = (0,),
     options: FitOptions | None = None,
     known: Splits | None = None,
 ) -> Study:
-    """Load the results of all experiments at a scale; with ``train``, train what has none.
+    """Load the results of experiments at a scale; with ``train``, train what has none.
 
     An experiment whose needs are not met (the ImageNet prior was not fetched, its starting point
     was not trained) is named in ``missing`` with the reason; any other error is raised.
 
     Args:
-        known: the images of the experiments that are not final, when they are loaded already.
+        seeds: all experiments are run with the first one, then all with the next.
+        known: the images of ``simplified``, when they are loaded already.
     """
-    study = Study({name: e.scaled(scale) for name, e in EXPERIMENTS.items()}, {}, {})
-    folder = scale_folder(paths.checkpoints(), scale)
-    loaded: dict[DataSpec, Splits] = {}
+    scaled = [e.scaled(scale) for e in experiments.values()]
+    runs = [replace(e, seed=seed) for seed in seeds for e in scaled]
+    study = Study({run.run: run for run in runs}, {}, {})
+    loaded: dict[object, Splits] = {}
     if known is not None:
-        loaded[study.experiments["simplified"].data] = known
+        loaded[_images_of(STUDY_A["simplified"].scaled(scale))] = known
     for name, experiment in study.experiments.items():
         if is_trained(experiment):
-            study.results[name] = load_results(folder / f"{name}.json")
+            study.results[name] = load_results(run_folder(experiment) / f"{name}.json")
         elif not train:
             study.missing[name] = (
-                f"not trained yet: python -m colorize train {name} --scale {scale}"
+                f"not trained yet: python -m colorize train {experiment.name} --scale {scale}"
+                + (f" --seed {experiment.seed}" if experiment.seed else "")
             )
         else:
-            if experiment.data not in loaded:
-                loaded[experiment.data] = load_splits(experiment, root)
+            if _images_of(experiment) not in loaded:
+                loaded = {_images_of(experiment): load_splits(experiment, root)}
             try:
                 study.results[name] = run_experiment(
-                    experiment, splits=loaded[experiment.data], resume=True, options=options
+                    experiment,
+                    splits=loaded[_images_of(experiment)],
+                    resume=True,
+                    options=options,
                 )
             except (MissingPriorError, CheckpointError) as error:
                 study.missing[name] = str(error)
     return study
+
+
+def _images_of(experiment: Experiment) -> object:
+    """What two experiments must have in common to share their images."""
+    recipe, seed = experiment.recipe, experiment.seed if experiment.data.reseed else 0
+    return experiment.data, seed, recipe.crop, recipe.test_crop, recipe.rotation, recipe.zoom

@@ -18,6 +18,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, cast
 
+import numpy as np
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import AcceleratorState
@@ -27,11 +28,13 @@ from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
 from colorize import paths
+from colorize.ageing import age_lightness
 from colorize.checkpoint import SUFFIX, save_checkpoint
 from colorize.checks import require_choice, require_positive
+from colorize.color import rgb_to_L
 from colorize.data import ImageDataset
 from colorize.errors import InputError, TrainingError
-from colorize.evaluation import evaluate, spread_indices
+from colorize.evaluation import class_metrics, compare_images, evaluate, spread_indices
 from colorize.experiments import Recipe
 from colorize.models import Colorizer
 from colorize.optim import build_optimizer, make_average, set_learning_rate
@@ -39,6 +42,8 @@ from colorize.steps import StepSampler, count_steps, interruptible
 
 _PLAIN_STATE = ("step", "seconds", "best", "curve", "losses")
 CURVE_METRICS = ("rmse_ab", "psnr", "colorfulness", "colorfulness_truth")
+_LABEL_METRICS = ("color_loss", "class_loss", "top1", "top5")
+_PANELS = 4
 
 
 @dataclass(frozen=True)
@@ -150,7 +155,12 @@ class _Loss(nn.Module):
         self.model = model
 
     def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        return self.model.loss(batch)
+        losses, raw = self.model.loss_and_output(batch)
+        logits = self.model.class_logits(raw)
+        if logits is not None:
+            found = class_metrics(logits.detach(), batch["label"])
+            losses |= {name: found[name].mean() for name in ("top1", "top5")}
+        return losses
 
 
 class _Run:
@@ -179,7 +189,7 @@ class _Run:
         self.state_path = state_path(self.folder, self.name)
         self.step, self.seconds, self.best = 0, 0.0, math.inf
         self.curve: list[dict[str, float]] = []
-        self.losses: list[float] = []
+        self.losses: list[dict[str, float]] = []
         self.average: AveragedModel | None = None
         for key in ("save_every", "validate_every", "validate_images"):
             value = getattr(options, key)
@@ -264,10 +274,14 @@ class _Run:
 
     def _learn(self, batch: dict[str, Tensor]) -> None:
         set_learning_rate(self.optimizer, self.recipe, self.step, self.steps)
+        if self.recipe.ageing:
+            batch["L"] = age_lightness(rgb_to_L(batch["rgb"]), self._generator())
         with self.accelerator.accumulate(self.loss):
             losses = self.loss(batch)
-            value = float(losses["loss"].detach())
-            if not math.isfinite(value):
+            # One copy from the device for all of them.
+            values = torch.stack([v.detach().float() for v in losses.values()]).tolist()
+            found = dict(zip(losses, values, strict=True))
+            if not math.isfinite(value := found["loss"]):
                 names = ", ".join(self.train_set.names[int(i)] for i in batch["index"])
                 raise TrainingError(
                     f"The loss of step {self.step + 1} is {value}; the last saved state is kept. "
@@ -279,11 +293,21 @@ class _Run:
                 self.accelerator.clip_grad_norm_(self.loss.parameters(), self.recipe.clip)
             self.optimizer.step()
             self.optimizer.zero_grad()
-        self.losses.append(value)
+        self.losses.append(found)
+
+    def _generator(self) -> torch.Generator:
+        """Of this step's randomness on this process, a function of nothing else."""
+        part = len(self.losses) % self.options.accumulate
+        seed = (self.seed, self.step, part, self.accelerator.process_index)
+        digest = hashlib.sha256(str(seed).encode()).digest()
+        generator = torch.Generator(self.accelerator.device)
+        return generator.manual_seed(int.from_bytes(digest[:7], "big"))
 
     def _validate(self) -> None:
-        mean = torch.tensor(sum(self.losses) / len(self.losses), device=self.accelerator.device)
-        train_loss = float(self.accelerator.reduce(mean, reduction="mean"))
+        sums = [sum(found[name] for found in self.losses) for name in self.losses[0]]
+        means = torch.tensor(sums, device=self.accelerator.device) / len(self.losses)
+        reduced = self.accelerator.reduce(means, reduction="mean")
+        train = dict(zip(self.losses[0], cast(Tensor, reduced).tolist(), strict=True))
         self.losses = []
         if self.accelerator.is_main_process:
             chosen = spread_indices(len(self.val_set), self.options.validate_images)
@@ -291,13 +315,15 @@ class _Run:
             found = evaluate(
                 self._trained(), some, batch_size=self.recipe.batch_size, with_loss=True
             )
+            measured = [k for k in (*CURVE_METRICS, *_LABEL_METRICS) if k in found]
             point = {
                 "step": self.step,
                 "images": self.step * self.recipe.batch_size,
                 "seconds": round(self.seconds, 2),
-                "train_loss": train_loss,
+                "train_loss": train.pop("loss"),
                 "val_loss": found["loss"]["mean"],
-                **{name: found[name]["mean"] for name in CURVE_METRICS},
+                **{f"train_{name}": value for name, value in train.items()},
+                **{name: found[name]["mean"] for name in measured},
             }
             if not math.isfinite(point["val_loss"]):
                 raise TrainingError(
@@ -306,11 +332,21 @@ class _Run:
                 )
             self.curve.append(point)
             if self.options.log_dir:
-                self.accelerator.log(point, step=self.step)
+                self._log(point)
             if point["val_loss"] < self.best:
                 self.best = point["val_loss"]
                 self._save_checkpoint(self.folder / f"{self.name}{SUFFIX}")
         self._train_mode()
+
+    def _log(self, point: dict[str, float]) -> None:
+        self.accelerator.log(point, step=self.step)
+        model = self._trained()
+        if model.output is not None:
+            some = spread_indices(len(self.val_set), _PANELS)
+            rows = compare_images({"colored": model}, self.val_set, some)
+            panel = np.concatenate([np.concatenate(row, axis=1) for row in rows.values()])
+            writer = self.accelerator.get_tracker("tensorboard", unwrap=True)
+            writer.add_image("grey, colored, truth", panel, self.step, dataformats="HWC")
 
     def _trained(self) -> Colorizer:
         if self.average is None:
@@ -357,7 +393,7 @@ class _Run:
             rate = bar.format_dict["rate"] or 0.0
             bar.set_postfix(
                 {
-                    "loss": f"{sum(recent) / len(recent):.3f}",
+                    "loss": f"{sum(r['loss'] for r in recent) / len(recent):.3f}",
                     "images/s": f"{rate * self.recipe.batch_size:.1f}",
                 },
                 refresh=False,

@@ -1,4 +1,4 @@
-"""The nine experiments as data: their names, what each changes, and the sizes of each scale."""
+"""The experiments as data: their names, what each changes, and the sizes of each scale."""
 
 from __future__ import annotations
 
@@ -22,11 +22,27 @@ STUDIED: dict[str, tuple[str | None, set[str]]] = {
     "rebalanced-smooth": ("rebalanced", {"smoothing"}),
     "rebalanced-ours": ("rebalanced-smooth", {"prior"}),
     "simplified": ("rebalanced-ours", {"model"}),
-    "rebalanced-ours-final": ("rebalanced-ours", {"final"}),
-    "simplified-final": ("simplified", {"final", "start_from"}),
+    "rebalanced-ours-final": ("rebalanced-ours", {"subject"}),
+    "simplified-final": ("simplified", {"subject", "start_from"}),
 }
 NAMES = list(STUDIED)
-# What follows from being final, at the scales where the two differ in it.
+# The same of study B, whose experiments have one of two parents, on fruit and on dogs.
+STUDIED_B: dict[str, set[str]] = {
+    "color": {"model", "options.alpha"},
+    "class": {"model", "options.alpha"},
+    "joint": {"model", "options.alpha"},
+    **{f"alpha-{value}": {"options.alpha"} for value in ("0", "1-30", "1-3", "1")},
+    "residual": {"options.residual"},
+    "dropout-20": {"options.dropout"},
+    "dropout-50": {"options.dropout"},
+    "adam": {"recipe.optimizer", "recipe.weight_decay"},
+    "sgd": {"recipe.optimizer", "recipe.lr", "recipe.weight_decay"},
+    "adadelta": {"recipe.optimizer", "recipe.lr", "recipe.weight_decay"},
+    "bins": {"options.color"},
+    "class-true": {"options.sees", "colored_by"},
+    "tail": {"data"},
+}
+# What follows from a further subject, at the scales where the two differ in it.
 OF_FINAL = {"data", "recipe.epochs"}
 IDENTITY = {"name", "claim", "parent"}
 # The issue's list, and the study's further classes.
@@ -40,10 +56,16 @@ TINY = (
 TINY_DOGS = ("n02085620", "n02094433", "n02099601", "n02099712", "n02106662", "n02113799")
 
 
+def _final(experiment: x.Experiment) -> bool:
+    return experiment.subject == "vehicles-final"
+
+
 def _flat(experiment: x.Experiment) -> dict[str, Any]:
     """Every field by name, those of options and recipe one by one."""
     fields = {f.name: getattr(experiment, f.name) for f in dataclasses.fields(experiment)}
     options, recipe = fields.pop("options"), dataclasses.asdict(fields.pop("recipe"))
+    # What they change shows in the recipe and the data.
+    del fields["recipe_changes"], fields["data_changes"]
     return {
         **fields,
         **{f"options.{key}": value for key, value in options.items()},
@@ -57,8 +79,9 @@ def _differing(one: x.Experiment, other: x.Experiment) -> set[str]:
 
 
 def test_the_nine_in_their_order() -> None:
-    assert list(x.EXPERIMENTS) == NAMES
-    assert [e.name for e in x.EXPERIMENTS.values()] == NAMES
+    assert list(x.STUDY_A) == NAMES
+    assert [e.name for e in x.STUDY_A.values()] == NAMES
+    assert {**x.STUDY_A, **x.STUDY_B}.items() <= x.EXPERIMENTS.items()
 
 
 @pytest.mark.parametrize("scale", x.SCALES)
@@ -71,24 +94,50 @@ def test_each_differs_from_its_parent_by_what_it_studies(name: str, scale: str) 
         return
     assert NAMES.index(parent) < NAMES.index(name)
     found = _differing(experiment, x.get_experiment(parent, scale))
-    if "final" in studied:
+    if "subject" in studied:
         # The bundled photographs have no further classes to add.
         assert ("data" in found) == (scale != "quick")
         found -= OF_FINAL
     assert found == studied
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("scale", x.SCALES)
+@pytest.mark.parametrize("name", x.STUDY_B)
+def test_each_of_study_b_differs_by_what_its_name_says(name: str, scale: str) -> None:
+    experiment = x.get_experiment(name, scale)
+    prefix, _, variant = name.partition("-")
+    assert experiment.subject == {"ncd": "fruit", "dogs": "dogs"}[prefix]
+    if variant == "color":
+        assert experiment.parent == f"{prefix}-joint"
+    assert experiment.parent is not None and experiment.parent.startswith(prefix)
+    found = _differing(experiment, x.get_experiment(experiment.parent, scale))
+    assert found == STUDIED_B[variant]
+
+
+def test_both_subjects_have_the_same_ablation() -> None:
+    by_subject = {
+        prefix: [n.removeprefix(f"{prefix}-") for n in x.STUDY_B if n.startswith(prefix)]
+        for prefix in x.SUBJECTS
+    }
+    assert by_subject["ncd"] == by_subject["dogs"] == list(STUDIED_B)
+    alphas = [e.options["alpha"] for n, e in x.STUDY_B.items() if n.startswith("ncd-alpha")]
+    assert alphas == [0.0, 1 / 30, 1 / 3, 1.0]
+    assert x.STUDY_B["ncd-joint"].options["alpha"] == x.ALPHA == 1 / 300
+    assert len(x.SEEDS) == 3
+
+
+@pytest.mark.parametrize("name", x.EXPERIMENTS)
 def test_each_says_what_it_tests(name: str) -> None:
-    claim = x.EXPERIMENTS[name].claim
-    assert len(claim) > 40 and claim.endswith(".")
-    assert [e.claim for e in x.EXPERIMENTS.values()].count(claim) == 1
+    experiment = x.EXPERIMENTS[name]
+    assert len(experiment.claim) > 20 and experiment.claim.endswith(".")
+    same = [e for e in x.EXPERIMENTS.values() if e.subject == experiment.subject]
+    assert [e.claim for e in same].count(experiment.claim) == 1
 
 
 def test_models_and_priors() -> None:
     def fields(name: str) -> tuple[Any, ...]:
         e = x.EXPERIMENTS[name]
-        return e.model, e.options.get("target"), e.prior, e.smoothing, e.final, e.start_from
+        return e.model, e.options.get("target"), e.prior, e.smoothing, _final(e), e.start_from
 
     classification, simplified = "ClassificationModel", "SimplifiedModel"
     assert {name: fields(name) for name in NAMES} == {
@@ -102,7 +151,7 @@ def test_models_and_priors() -> None:
         "rebalanced-ours-final": (classification, "soft", "train", "ab", True, None),
         "simplified-final": (simplified, "soft", "train", "ab", True, "simplified"),
     }
-    assert {e.lam for e in x.EXPERIMENTS.values()} == {0.5}
+    assert {e.lam for e in x.STUDY_A.values()} == {0.5}
     assert len({e.seed for e in x.EXPERIMENTS.values()}) == 1
 
 
@@ -115,16 +164,16 @@ def test_paper_scale(name: str) -> None:
     assert (recipe.weight_decay, recipe.schedule, recipe.warmup) == (1e-3, "constant", 0)
     assert (recipe.ema, recipe.clip, recipe.init) == (0, 0, "default")
     assert experiment.options.get("width", 1.0) == 1.0 and experiment.scale == "paper"
-    expected = SYNSETS + FINAL_SYNSETS if experiment.final else SYNSETS
+    expected = SYNSETS + FINAL_SYNSETS if _final(experiment) else SYNSETS
     assert experiment.data.classes == expected
     # One download for each set of classes.
-    assert experiment.data.name == ("vehicles-final" if experiment.final else "vehicles")
+    assert experiment.data.name == ("vehicles-final" if _final(experiment) else "vehicles")
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_small_and_quick_scale(name: str) -> None:
     small, quick = x.get_experiment(name, "small"), x.get_experiment(name, "quick")
-    final = small.final
+    final = _final(small)
     assert (small.data.name, quick.data.name) == ("tiny-imagenet", "bundled")
     assert small.data.classes == (TINY + TINY_DOGS if final else TINY)
     assert quick.data.classes == ()
@@ -166,7 +215,7 @@ def test_a_scale_does_not_depend_on_the_one_before(start: str, scale: str) -> No
 def test_a_recipe_keeps_the_size_of_the_run(scale: str, recipe: str) -> None:
     before = x.get_experiment("simplified", scale)
     after = before.with_recipe(recipe)
-    size = ("epochs", "batch_size", "crop", "test_crop")
+    size = ("epochs", "batch_size", "crop", "test_crop", "rotation", "zoom", "ageing")
     for field in dataclasses.fields(x.Recipe):
         source = before.recipe if field.name in size else x.RECIPES[recipe]
         assert getattr(after.recipe, field.name) == getattr(source, field.name), field.name

@@ -8,6 +8,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,15 @@ from colorize.checkpoint import load_checkpoint, load_model, read_info, save_che
 from colorize.data import ImageDataset
 from colorize.errors import CheckpointError, ColorizeError, DataError, TrainingError
 from colorize.evaluation import SWEEP, GreyBaseline, evaluate, load_results
-from colorize.experiments import EXPERIMENTS, TINY_DOGS, TINY_VEHICLES, Experiment, get_experiment
+from colorize.experiments import (
+    EXPERIMENTS,
+    STUDY_A,
+    STUDY_B,
+    TINY_DOGS,
+    TINY_VEHICLES,
+    Experiment,
+    get_experiment,
+)
 from colorize.models import SimplifiedModel
 from colorize.prior import load_prior
 from colorize.quantization import published_bin_centers
@@ -32,7 +41,9 @@ from colorize.training import FitOptions
 
 pytestmark = pytest.mark.usefixtures("light")
 
-NAMES = list(EXPERIMENTS)
+NAMES = list(STUDY_A)
+# Of study B one experiment of each kind; the others are variants of the same net.
+OTHERS = [f"ncd-{kind}" for kind in ("color", "class", "joint", "residual", "bins", "adadelta")]
 REBALANCED = [name for name in NAMES if EXPERIMENTS[name].prior]
 QUIET = FitOptions(progress=False)
 
@@ -57,8 +68,9 @@ def _with(experiment: Experiment, **changes: Any) -> Experiment:
 
 def _few() -> r.Splits:
     """Six patches of 64 px."""
-    train = tiny.dataset(2, train=True, size=64, side=64)
-    parts = [tiny.dataset(n, first=first, size=64, side=64) for n, first in ((1, 20), (3, 40))]
+    some = partial(tiny.dataset, size=64, side=64, classes=("astronaut", "nobody"))
+    train = some(2, train=True)
+    parts = [some(n, first=first) for n, first in ((1, 20), (3, 40))]
     return r.Splits(train, *parts)
 
 
@@ -196,7 +208,7 @@ def test_fine_tuning_starts_where_the_first_training_was_best(
     tiny.assert_same_bits(tiny.weights(folder / "simplified-final.safetensors"), before)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
 def test_every_experiment_makes_a_step_at_quick_scale(
     name: str, home: Path, imagenet: np.ndarray
 ) -> None:
@@ -209,14 +221,34 @@ def test_every_experiment_makes_a_step_at_quick_scale(
     results = r.run_experiment(experiment, splits=_few(), options=QUIET)
     assert results["steps"] == 1 and results["test"]["n"] == 3
     assert np.isfinite(results["curve"][-1]["val_loss"])
-    assert len(results["sweep"]) == (0 if name == "euclidean" else len(SWEEP))
-    model = load_checkpoint(folder / f"{name}.safetensors")
+    quantized = name in NAMES[1:] or name == "ncd-bins"
+    assert len(results["sweep"]) == (len(SWEEP) if quantized else 0)
+    model = load_checkpoint(folder / experiment.folder / f"{name}.safetensors")
     assert type(model).__name__ == experiment.model
     assert experiment.options.items() <= model.config.items()
-    assert name in (folder / f"{name}.md").read_text(encoding="utf-8")
-    if name != "euclidean":
+    assert ("top1" in results["test"]) == (name in OTHERS and name != "ncd-color")
+    assert ("psnr" in results["test"]) == (name != "ncd-class")
+    card = folder / experiment.folder / f"{name}.md"
+    assert card.is_file() == (name in NAMES)
+    if name in NAMES:
+        assert name in card.read_text(encoding="utf-8")
+    if quantized:
         weights = model.state_dict()["output.class_weights"]
         assert torch.equal(weights, torch.ones(313)) == (name not in REBALANCED)
+
+
+@pytest.mark.parametrize("name", STUDY_B)
+def test_every_net_of_study_b_builds_at_small_scale(name: str, home: Path) -> None:
+    experiment = get_experiment(name, "small")
+    names = ["a", "b", "c"]
+    model: Any = r.build_model(experiment, None, home, names)
+    assert type(model).__name__ == experiment.model
+    assert model.look_size == experiment.recipe.crop == {"n": 128, "d": 64}[name[0]]
+    assert experiment.options.items() <= model.config.items()
+    raw = model(torch.rand(2, model.sees, 64, 64) * 100)
+    assert (raw.classes is None) == (model.class_names is None) == (name.endswith("-color"))
+    assert raw.classes is None or raw.classes.shape == (2, 3)
+    assert (raw.color is None) == ("class" in name)
 
 
 @pytest.mark.parametrize("name", NAMES)

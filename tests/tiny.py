@@ -10,7 +10,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -90,9 +90,10 @@ def dataset(
     size: int = CROP,
     side: int = SIDE,
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
+    classes: Sequence[str] = ("astronaut",),
 ) -> ImageDataset:
     """Patches of a photograph as a data set; nothing that ``first`` sets apart overlaps."""
-    found = ImageDataset("patches", size, train, classes=["astronaut"], grey="keep")
+    found = ImageDataset("patches", size, train, classes=classes, grey="keep")
     cut = enumerate((patches(count, first, side) * tint).astype(np.uint8), first)
     found.adopt(Scanned(f"patch-{i}", 0, False, patch) for i, patch in cut)
     return found

@@ -19,18 +19,20 @@ from colorize.models.outputs import EuclideanOutput, QuantizedOutput
 class Colorizer(nn.Module):
     """A net from lightness to color.
 
-    A subclass sets ``output`` (what its last channels mean), ``config`` (its constructor
-    arguments, written into checkpoints) and ``forward``.
+    A subclass sets ``output`` (what its last channels mean; None when it does not color),
+    ``config`` (its constructor arguments, written into checkpoints) and ``forward``.
 
     Attributes:
+        sees: channels that ``forward`` takes: 1 for L, 3 for Lab.
         multiple: height and width that ``forward`` takes must be multiples of this.
         look_size: short side in pixels of the pictures it was trained on; ``load_model`` sets it.
         config: arguments that build the same model again, apart from the buffers in its weights.
     """
 
+    sees = 1
     multiple = 8
     look_size = 256
-    output: QuantizedOutput | EuclideanOutput
+    output: QuantizedOutput | EuclideanOutput | None
     config: dict[str, Any]
 
     def forward(self, L: Tensor) -> Any:
@@ -62,12 +64,27 @@ class Colorizer(nn.Module):
                 f"got {tuple(rgb.shape[2:])}; choose such a crop"
             )
         lab = rgb_to_lab(rgb).to(self._dtype())
-        L = batch.get("L", lab[:, :1])
         n, _, h, w = rgb.shape
-        require_tensor(L, 'batch["L"]', shape=(n, 1, h, w), floating=True)
-        raw = self(L.to(lab.dtype))
-        target = F.adaptive_avg_pool2d(lab[:, 1:], raw.shape[2:])
-        return {"loss": self.output.loss(raw, target)}, raw
+        seen = lab[:, : self.sees]
+        if "L" in batch:
+            L = require_tensor(batch["L"], 'batch["L"]', shape=(n, 1, h, w), floating=True)
+            seen = torch.cat((L.to(lab.dtype), seen[:, 1:]), 1)
+        raw = self(seen)
+        return self.losses(raw, lab, batch), raw
+
+    def losses(self, raw: Any, lab: Tensor, batch: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """The losses of raw output for (N, 3, H, W) lab, in the type of the model's weights."""
+        color = self.raw_color(raw)
+        target = F.adaptive_avg_pool2d(lab[:, 1:], (color.shape[2], color.shape[3]))
+        return {"loss": self._output().loss(color, target)}
+
+    def raw_color(self, raw: Any) -> Tensor:
+        """The part of what ``forward`` gave that ``output`` decodes."""
+        return raw
+
+    def class_logits(self, raw: Any) -> Tensor | None:
+        """(N, classes) logits out of what ``forward`` gave; None of a model that only colors."""
+        return None
 
     @torch.no_grad()
     def predict_ab(self, L: Tensor, *, temperature: float | None = None) -> Tensor:
@@ -81,15 +98,19 @@ class Colorizer(nn.Module):
             ab: (N, 2, H, W) float32, CIELAB units.
 
         Raises:
-            InputError: when the shape does not fit, or the model has no temperature.
+            InputError: when the shape does not fit, or the model has no temperature or no color.
         """
-        return self.resize_ab(self.output.decode(self(self.pad(L)), temperature), L)
+        return self.decode(self(self.pad(L)), L, temperature=temperature)
+
+    def decode(self, raw: Any, L: Tensor, *, temperature: float | None = None) -> Tensor:
+        """(N, 2, H, W) ab at the size of L out of what ``forward`` gave for the padded L."""
+        return self.resize_ab(self._output().decode(self.raw_color(raw), temperature), L)
 
     def pad(self, L: Tensor) -> Tensor:
-        """Repeat the last row and column up to the next multiple of ``multiple``; in the type of
-        the model's weights.
+        """Repeat the last row and column of (N, sees, H, W) up to the next multiple of
+        ``multiple``; in the type of the model's weights.
         """
-        L = require_tensor(L, "L", shape=(None, 1, None, None), floating=True)
+        L = require_tensor(L, "L", shape=(None, self.sees, None, None), floating=True)
         h, w = L.shape[2:]
         if h == 0 or w == 0:
             raise InputError(f"L: expected at least one pixel, got {tuple(L.shape)}")
@@ -103,6 +124,11 @@ class Colorizer(nn.Module):
         padded = (h + -h % self.multiple, w + -w % self.multiple)
         full = F.interpolate(ab, padded, mode="bilinear", align_corners=False)
         return full[:, :, :h, :w]
+
+    def _output(self) -> QuantizedOutput | EuclideanOutput:
+        if self.output is None:
+            raise InputError(f"{type(self).__name__} classifies; it has no color to give")
+        return self.output
 
     def _dtype(self) -> torch.dtype:
         return next((p.dtype for p in self.parameters()), torch.float32)

@@ -58,7 +58,7 @@ class ZhangModel(Colorizer):
         before, width = 1, config["width"]
         for block in self.blocks:
             after = scale_channels(block.channels, width)
-            layers += _convolutions(before, after, block)
+            layers += convolutions(before, after, block)
             before = after
         after = scale_channels(self.last.channels, width)
         layers += [nn.ConvTranspose2d(before, after, 4, stride=2, padding=1), nn.ReLU(inplace=True)]
@@ -115,7 +115,7 @@ class EuclideanModel(ZhangModel):
         super().__init__(EuclideanOutput(), {"width": width})
 
 
-def _convolutions(before: int, after: int, block: Block) -> list[nn.Module]:
+def convolutions(before: int, after: int, block: Block) -> list[nn.Module]:
     layers: list[nn.Module] = []
     for i in range(block.convolutions):
         stride = block.stride if i == block.convolutions - 1 else 1

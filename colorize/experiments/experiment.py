@@ -1,0 +1,98 @@
+"""One experiment: a model, and by what it differs from the one before it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from colorize.errors import InputError
+from colorize.experiments.settings import PAPER, RECIPES, SCALES, SETTINGS
+from colorize.experiments.spec import DataSpec, Recipe
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One trained model of the study.
+
+    Attributes:
+        name: with the seed, where it is not 0, the name of its checkpoint.
+        claim: what the paper or the study says, which this run tests.
+        model: name of the model class.
+        options: its constructor arguments.
+        prior: None for no rebalancing, "imagenet" for the authors', "train" for the training set's.
+        smoothing: of the prior: None, "ab" (over the plane) or "index" (as the study did).
+        lam: share of the uniform distribution in the rebalancing, equation 4.
+        parent: the experiment that differs from this one by one thing.
+        start_from: the experiment whose trained weights are the start.
+        pretrained: whether the encoder starts from its ImageNet weights.
+        subject: what is on the images; ``SETTINGS`` has its images and recipe for each scale.
+        recipe_changes: what differs from the subject's recipe.
+        data_changes: what differs from the subject's choice of images.
+        folder: below CHECKPOINTS, for runs of which there are many.
+        colored_by: experiments whose colors a classifier of color pictures is tested on.
+        tested: the weights that the results are of, "best" on validation or the "last".
+    """
+
+    name: str
+    claim: str
+    model: str = "ClassificationModel"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    prior: str | None = None
+    smoothing: str | None = None
+    lam: float = 0.5
+    parent: str | None = None
+    start_from: str | None = None
+    pretrained: bool = False
+    subject: str = "vehicles"
+    recipe_changes: Mapping[str, Any] = field(default_factory=dict)
+    data_changes: Mapping[str, Any] = field(default_factory=dict)
+    folder: str = ""
+    colored_by: tuple[str, ...] = ()
+    tested: str = "best"
+    data: DataSpec = SETTINGS["vehicles"]["paper"].data
+    recipe: Recipe = PAPER
+    scale: str = "paper"
+    seed: int = 0
+
+    @property
+    def run(self) -> str:
+        """Name of the files of a run: another seed leaves those of the first one alone."""
+        return self.name if self.seed == 0 else f"{self.name}-seed{self.seed}"
+
+    def scaled(self, scale: str) -> Experiment:
+        """The same experiment on another scale: ``"paper"``, ``"small"`` or ``"quick"``.
+
+        Raises:
+            InputError: when there is no such scale.
+        """
+        if scale not in SCALES:
+            raise InputError(f"scale: expected one of {', '.join(SCALES)}; got {scale!r}")
+        setting = SETTINGS[self.subject][scale]
+        options = {key: value for key, value in self.options.items() if key != "width"}
+        if setting.width is not None:
+            options["width"] = setting.width
+        return replace(
+            self,
+            options=options,
+            data=replace(setting.data, **self.data_changes),
+            recipe=replace(setting.recipe, **self.recipe_changes),
+            scale=scale,
+        )
+
+    def with_recipe(self, name: str) -> Experiment:
+        """The same run by the optimizer settings of ``"paper"`` or ``"fast"``, at its own size.
+
+        Raises:
+            InputError: when there is no such recipe.
+        """
+        if name not in RECIPES:
+            raise InputError(f"recipe: expected one of {', '.join(RECIPES)}; got {name!r}")
+        kept = ("epochs", "batch_size", "crop", "test_crop", "rotation", "zoom", "ageing")
+        own = {key: getattr(self.recipe, key) for key in kept}
+        return replace(self, recipe=replace(RECIPES[name], **own))
+
+
+def by_name(*experiments: Experiment) -> dict[str, Experiment]:
+    """Experiments in their order, by name, at the scale of the paper."""
+    return {experiment.name: experiment.scaled("paper") for experiment in experiments}

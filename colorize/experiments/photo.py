@@ -1,0 +1,19 @@
+"""The model for photographs of anything."""
+
+from __future__ import annotations
+
+from colorize.experiments.experiment import Experiment, by_name
+
+PHOTO = by_name(
+    Experiment(
+        "photo",
+        "An encoder that knows what things are colors photographs of anything, and old ones too.",
+        model="UNetModel",
+        options={"temperature": 0.38},
+        prior="train",
+        smoothing="ab",
+        lam=0.7,
+        pretrained=True,
+        subject="photos",
+    ),
+)
