@@ -1,7 +1,7 @@
-"""Metrics of colorization, one number for each image.
+"""Metrics of colorization and classification, one number for each image.
 
-All take batches and return (N,); sums over a test set are made once, of all its images, so the
-size of the last batch does not matter. RGB images are uint8 or float on the scale 0..255.
+All metrics take batches and return (N,); sums over a test set are made once, of all its images, so
+the size of the last batch does not matter. RGB images are uint8 or float on the scale 0..255.
 """
 
 from __future__ import annotations
@@ -15,9 +15,13 @@ from torchmetrics.functional.image import (
 
 from colorize.checks import require_tensor
 from colorize.errors import InputError
+from colorize.quantization import nearest_bin
 
 _RGB_RANGE = 255.0
 _WINDOW = 11
+
+# The thresholds of the raw accuracy are 0, 1, ..., 150 ab units.
+_LARGEST_THRESHOLD = 150
 
 
 def rmse_ab(predicted: Tensor, target: Tensor) -> Tensor:
@@ -30,6 +34,114 @@ def rmse_rgb(predicted: Tensor, target: Tensor) -> Tensor:
     """Root of the mean squared error over pixels and channels of (N, 3, H, W), in 8-bit levels."""
     require_tensor(predicted, "predicted", shape=(None, 3, None, None))
     return _rmse(predicted, target)
+
+
+def auc(predicted_ab: Tensor, ab: Tensor, *, pixel_weights: Tensor | None = None) -> Tensor:
+    """Raw accuracy of Zhang 2016, section 3.1: area under the curve of pixels within a threshold.
+
+    The share of pixels whose L2 distance in ab is at most t, for t = 0, 1, ..., 150, integrated by
+    the trapezoidal rule and divided by 150: 0..1, 1 for equal images.
+
+    Args:
+        predicted_ab: (N, 2, H, W), CIELAB units. ab: the same shape, the truth.
+        pixel_weights: (N, H, W) for the weighted share of each image. The rebalanced accuracy of
+            a test set is not the mean of these; see ``weighted_auc_sums``.
+
+    Raises:
+        InputError: when a shape does not fit, or an image has only weights of 0.
+    """
+    if pixel_weights is None:
+        return _pixel_auc(predicted_ab, ab).flatten(1).mean(1)
+    numerator, denominator = weighted_auc_sums(predicted_ab, ab, pixel_weights)
+    if not bool((denominator > 0).all()):
+        raise InputError("pixel_weights: expected a sum above 0 for each image, got 0")
+    return numerator / denominator
+
+
+def weighted_auc_sums(
+    predicted_ab: Tensor, ab: Tensor, pixel_weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The two sums of the rebalanced accuracy, for each image.
+
+    The paper weights all pixels of the test set together, so its number is
+    ``numerator.sum() / denominator.sum()`` over all images, best summed in float64: a picture of
+    rare colors counts for more than one of common colors.
+
+    Args:
+        predicted_ab: (N, 2, H, W), CIELAB units. ab: the same shape, the truth.
+        pixel_weights: (N, H, W), 0 or above; ``rebalancing_weights`` makes the paper's.
+
+    Returns:
+        numerator: (N,), sum of weight times accuracy. denominator: (N,), sum of the weights.
+
+    Raises:
+        InputError: when a shape does not fit, or a weight is negative or not finite.
+    """
+    accuracy = _pixel_auc(predicted_ab, ab)
+    require_tensor(pixel_weights, "pixel_weights", shape=tuple(accuracy.shape), floating=True)
+    if not bool(((pixel_weights >= 0) & pixel_weights.isfinite()).all()):
+        raise InputError("pixel_weights: expected finite numbers of 0 or above")
+    weights = pixel_weights.float()
+    return (weights * accuracy).flatten(1).sum(1), weights.flatten(1).sum(1)
+
+
+def rebalancing_weights(
+    ab: Tensor, prior: Tensor, bin_centers: Tensor, *, candidates: Tensor | None = None
+) -> Tensor:
+    """Weights of the rebalanced accuracy: the inverse prior of each pixel's nearest bin.
+
+    Equation 4 of Zhang 2016 with lambda = 0, whose prior is smoothed over the ab plane. The scale
+    is that of ``sum(prior * weights) = 1``.
+
+    Args:
+        ab: (N, 2, H, W), the truth, CIELAB units.
+        prior: (Q,), sums to 1. bin_centers: (Q, 2).
+        candidates: of ``make_candidates(bin_centers, k)``, for speed.
+
+    Returns:
+        (N, H, W) float32.
+
+    Raises:
+        InputError: when a shape does not fit, or a bin that occurs here never does in the prior.
+    """
+    require_tensor(bin_centers, "bin_centers", shape=(None, 2))
+    q = bin_centers.shape[0]
+    require_tensor(prior, "prior", shape=(q,), floating=True)
+    bins = nearest_bin(ab, bin_centers, candidates=candidates)
+    # On the CPU because not every device has float64, and priors of 1e-21 do occur.
+    weights = (1 / (q * prior.cpu().double())).float().to(ab.device)[bins]
+    usable = (weights > 0) & weights.isfinite()
+    if not bool(usable.all()):
+        missing = bins[~usable].unique().numel()
+        raise InputError(
+            f"prior: expected a probability above 0 for every bin of these images, {missing} of "
+            "them have none; smooth the prior first (colorize.prior.smooth_prior)"
+        )
+    return weights
+
+
+def topk_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Whether the label is among the k most probable classes; k = 1 and 5 are usual.
+
+    Args:
+        logits: (N, C). labels: (N,), integers in 0..C-1.
+        k: 1 or above; with no more than k classes every answer is right.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        InputError: when a shape does not fit, k is below 1 or a label is no class.
+    """
+    require_tensor(logits, "logits", shape=(None, None), floating=True)
+    require_tensor(labels, "labels", shape=(logits.shape[0],))
+    classes = logits.shape[1]
+    if labels.is_floating_point() or not bool(((labels >= 0) & (labels < classes)).all()):
+        raise InputError(f"labels: expected integers in 0..{classes - 1}")
+    if k < 1:
+        raise InputError(f"k: expected 1 or above, got {k}")
+    best = logits.topk(min(k, classes), dim=1).indices
+    return (best == labels[:, None]).any(1)
 
 
 def psnr(predicted: Tensor, target: Tensor) -> Tensor:
@@ -81,6 +193,15 @@ def colorfulness_absolute(rgb: Tensor) -> Tensor:
     return _colorfulness(rg.abs(), yb.abs())
 
 
+def colorfulness_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """How far the colorfulness of (N, 3, H, W) is from the truth's, in either direction.
+
+    Its mean is not the difference of the means, where too grey and too colorful cancel out.
+    """
+    predicted, target = _rgb_pair(predicted, target)
+    return (colorfulness(predicted) - colorfulness(target)).abs()
+
+
 def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:
     rgb = require_tensor(rgb, "rgb", shape=(None, 3, None, None))
     red, green, blue = rgb.float().flatten(2).unbind(1)
@@ -90,6 +211,18 @@ def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:
 def _colorfulness(rg: Tensor, yb: Tensor) -> Tensor:
     spread = (rg.var(1, correction=0) + yb.var(1, correction=0)).sqrt()
     return spread + 0.3 * (rg.mean(1).square() + yb.mean(1).square()).sqrt()
+
+
+def _pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
+    """(N, H, W): the integral for one pixel, in closed form."""
+    require_tensor(predicted_ab, "predicted_ab", shape=(None, 2, None, None), floating=True)
+    require_tensor(ab, "ab", shape=tuple(predicted_ab.shape), floating=True)
+    distance = (predicted_ab.float() - ab.float()).square().sum(1).sqrt()
+    # The curve of one pixel is 0 before the first threshold that it is within and 1 from there on;
+    # the trapezoid before the step is half filled, and there is none before the threshold 0.
+    first = distance.ceil()
+    area = torch.where(first == 0, float(_LARGEST_THRESHOLD), _LARGEST_THRESHOLD + 0.5 - first)
+    return torch.where(first > _LARGEST_THRESHOLD, 0.0, area) / _LARGEST_THRESHOLD
 
 
 def _rmse(predicted: Tensor, target: Tensor) -> Tensor:
