@@ -38,7 +38,7 @@ def save(figure: Figure, name: str, folder: Path | None = None) -> Figure:
 def bins_figure(bin_centers: Tensor) -> Figure:
     """The ab bins, each in its own color at L = 65."""
     figure, (axes,) = _row(1, 4.6, 4.2)
-    _ab_axes(axes)
+    ab_axes(axes)
     a, b = bin_centers.T.tolist()
     axes.scatter(b, a, c=_bin_colors(bin_centers), marker="s", s=38)
     axes.set_title(f"{len(bin_centers)} bins of the ab plane (L = {_MIDDLE_L:.0f})")
@@ -53,7 +53,7 @@ def prior_figure(
     Args:
         priors: (Q,) by name. weights: (Q,) by the same names.
     """
-    _require_some(priors, "priors")
+    require_some(priors, "priors")
     if weights is not None and weights.keys() != priors.keys():
         raise InputError(f"weights: expected those of {', '.join(priors)}; got {list(weights)}")
     rows = 2 if weights else 1
@@ -71,7 +71,7 @@ def prior_figure(
                 b, a, c=weights[name], marker="s", s=26, norm=LogNorm(0.05, 20), cmap="magma"
             )
     for axis in axes.flat:
-        _ab_axes(axis)
+        ab_axes(axis)
     figure.colorbar(drawn, ax=axes[0].tolist(), label="prior (10⁻⁶ and less: dark)")
     if weights:
         figure.colorbar(weighted, ax=axes[1].tolist(), label="class weight")
@@ -85,7 +85,7 @@ def ab_histogram(ab: Tensor, bin_centers: Tensor) -> Figure:
     a, b = ab.movedim(1, -1).reshape(-1, 2).T.cpu().numpy()
     drawn = axes.hist2d(b, a, bins=[edges, edges], norm=LogNorm(), cmap="viridis")[3]
     axes.scatter(bin_centers[:, 1], bin_centers[:, 0], s=3, c="tab:red", label="bins in gamut")
-    _ab_axes(axes)
+    ab_axes(axes)
     axes.legend(loc="upper left", fontsize=8)
     figure.colorbar(drawn, ax=axes, label="pixels")
     return figure
@@ -93,7 +93,7 @@ def ab_histogram(ab: Tensor, bin_centers: Tensor) -> Figure:
 
 def learning_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     """Loss of training and validation for every model, and colorfulness along training."""
-    _require_some(results, "results")
+    require_some(results, "results")
     n = len(results)
     columns = min(3, n)
     rows = -(-n // columns)
@@ -129,8 +129,8 @@ def metric_bars(
         metrics: of rmse_ab, rmse_rgb, psnr, ssim, colorfulness.
         bounds: draw grey, and for colorfulness the truth, as dashed lines.
     """
-    _require_some(results, "results")
-    _require_some(metrics, "metrics")
+    require_some(results, "results")
+    require_some(metrics, "metrics")
     unknown = [m for m in metrics if m not in _LABELS]
     if unknown:
         raise InputError(f"metrics: expected some of {', '.join(_LABELS)}; got {unknown}")
@@ -161,7 +161,7 @@ def metric_bars(
 
 def temperature_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     """RMSE ab, PSNR and colorfulness against the temperature, from T = 1 to 0, for every model."""
-    _require_some(results, "results")
+    require_some(results, "results")
     figure, axes = _row(3, 3.6, 3.2)
     for axis, metric in zip(axes, ("rmse_ab", "psnr", "colorfulness"), strict=True):
         for name, result in results.items():
@@ -232,7 +232,7 @@ def comparison_grid(
     return figure
 
 
-def _require_some(values: Sized, name: str) -> None:
+def require_some(values: Sized, name: str) -> None:
     if not len(values):
         raise InputError(f"{name}: expected at least one to draw, got none")
 
@@ -242,7 +242,7 @@ def _row(n: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     return figure, list(figure.subplots(1, n, squeeze=False)[0])
 
 
-def _ab_axes(axes: Axes) -> None:
+def ab_axes(axes: Axes) -> None:
     axes.set_aspect("equal")
     axes.set_xlim(-118, 118)
     axes.set_ylim(118, -118)
