@@ -59,7 +59,9 @@ def test_the_python_blocks_run_as_they_stand(
         "L": torch.full((1, 1, 64, 64), 50.0),
         "rgb_batch": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8),
     }
-    using, training = blocks("python")
+    using, labelling, training = blocks("python")
+    exec(labelling, names)
+    assert names["labels"][0][0] in names["model"].class_names
     exec(using, names)
     assert names["rgb"].shape == (96, 96, 3)
     assert names["ab"].shape == (1, 2, 64, 64)
@@ -91,10 +93,25 @@ def test_the_download_command_lists_the_sets() -> None:
 
 def test_the_training_command_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLORIZE_HOME", str(folder / "home"))
-    (command,) = [c for c in commands() if " train " in c and "accelerate" not in c]
+    (command,) = [c for c in commands() if " train simplified " in c]
     arguments = shlex.split(command)[3:]
     assert main([*arguments, "--epochs", "1"]) == 0
     assert (folder / "home" / "CHECKPOINTS" / "simplified.json").is_file()
+
+
+def test_the_ablation_command_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLORIZE_HOME", str(folder / "home"))
+    for i in range(60):
+        kind = "Apple" if i % 2 else "Lemon"
+        save_noise(folder / "NCD" / "ColorfulOriginal" / kind / f"{kind}{i}.jpg", i, 160)
+    with zipfile.ZipFile(folder / "NCD.zip", "w") as archive:
+        for path in (folder / "NCD").rglob("*.jpg"):
+            archive.write(path, path.relative_to(folder / "NCD"))
+    (command,) = [c for c in commands() if " train ncd " in c]
+    words = ["ncd-joint" if word == "ncd" else word for word in shlex.split(command)[3:]]
+    assert main([*words, "--epochs", "1"]) == 0
+    found = sorted(p.name for p in (folder / "home" / "CHECKPOINTS" / "ablation").glob("*.json"))
+    assert found == ["ncd-joint-seed1.json", "ncd-joint-seed2.json", "ncd-joint.json"]
 
 
 def test_the_make_targets_exist() -> None:
