@@ -7,7 +7,14 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from colorize.data.splits import SPLITS, assign_splits, assign_splits_by_name, content_digest
+from colorize.data.splits import (
+    SPLITS,
+    assign_splits,
+    assign_splits_by_folder,
+    assign_splits_by_name,
+    content_digest,
+)
+from colorize.errors import DataError
 
 
 def contents(name: str, number: int) -> list[bytes]:
@@ -80,3 +87,18 @@ def test_division_by_name_takes_the_last_names(number: int, held_out: int) -> No
     split_of = dict(zip(names, assign_splits_by_name(names), strict=True))
     expected = ["train"] * (number - 2 * held_out) + ["val"] * held_out + ["test"] * held_out
     assert [split_of[name] for name in sorted(names)] == expected
+
+
+def test_division_by_the_folders_of_the_data_set() -> None:
+    names = [f"set/{split}/cat/{i}.jpg" for split in ("train", "val") for i in range(10)]
+    digests = [content_digest(name.encode()) for name in names]
+    found = assign_splits_by_folder(names, digests)
+    assert found[:10] == ["train"] * 10
+    assert sorted(found[10:]) == ["test"] * 5 + ["val"] * 5
+    # A copy of a picture is on the side of its twin.
+    twice = assign_splits_by_folder([*names, "set/val/cat/copy.jpg"], [*digests, digests[12]])
+    assert twice[:20] == found and twice[20] == found[12]
+    own = assign_splits_by_folder([*names, "set/Test/dog.jpg"], [*digests, b"new"])
+    assert own == ["train"] * 10 + ["val"] * 10 + ["test"]
+    with pytest.raises(DataError, match=r'cat/1.jpg: expected all images.*division="content"'):
+        assign_splits_by_folder(["cat/1.jpg"], [b"one"])

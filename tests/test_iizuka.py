@@ -10,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from skimage.color import rgb2lab
+from tiny import lightly, patches
 from torch import Tensor, nn
 
 from colorize.checkpoint import load_checkpoint, save_checkpoint
@@ -24,7 +25,6 @@ from colorize.models import (
 )
 from colorize.optim import initialise
 from colorize.quantization import published_bin_centers
-from tests.tiny import lightly, patches
 
 CLASSES = 3
 NARROW: dict[str, Any] = {"width": 0.125}

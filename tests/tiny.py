@@ -91,9 +91,10 @@ def dataset(
     side: int = SIDE,
     tint: tuple[float, float, float] = (1.0, 1.0, 1.0),
     classes: Sequence[str] = ("astronaut",),
+    **augmentation: Any,
 ) -> ImageDataset:
     """Patches of a photograph as a data set; nothing that ``first`` sets apart overlaps."""
-    found = ImageDataset("patches", size, train, classes=classes, grey="keep")
+    found = ImageDataset("patches", size, train, classes=classes, grey="keep", **augmentation)
     cut = enumerate((patches(count, first, side) * tint).astype(np.uint8), first)
     found.adopt(Scanned(f"patch-{i}", 0, False, patch) for i, patch in cut)
     return found
