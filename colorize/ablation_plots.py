@@ -35,7 +35,7 @@ def ablation_figure(results: Results, prefix: str, metrics: Sequence[str] = _SHO
     for axes, metric in zip(panels, metrics, strict=True):
         shown = METRICS[metric]
         axes.axvline(0, color="0.6", lw=0.8, ls="--", zorder=0)
-        for row, (name, runs) in enumerate(reversed(grouped.items())):
+        for row, runs in enumerate(reversed(grouped.values())):
             changes = {}
             for seed in runs.keys() & joint.keys():
                 ours, theirs = runs[seed]["test"], joint[seed]["test"]

@@ -300,3 +300,15 @@ def test_the_callers_jpeg_is_not_reduced() -> None:
     held = Image.open(io.BytesIO(encode(BIG, "JPEG")))
     assert decode_rgb(held, "x", resize=20).shape == (20, 30, 3)
     assert held.size == (451, 300)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_uncompressed_tiff_is_turned_as_from_memory(tmp_path: Path, orientation: int) -> None:
+    """Pillow maps such a file into memory, and would take the turned size for that of its rows."""
+    rgb = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    path = tmp_path / "scan.tif"
+    Image.fromarray(rgb).save(path, tiffinfo={274: orientation})
+    found = decode_rgb(path, "scan.tif")
+    np.testing.assert_array_equal(found, decode_rgb(path.read_bytes(), "scan.tif"))
+    assert found.shape == ((12, 20, 3) if orientation < 5 else (20, 12, 3))
+    assert sorted(found.reshape(-1, 3).tolist()) == sorted(rgb.reshape(-1, 3).tolist())

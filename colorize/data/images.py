@@ -128,7 +128,10 @@ def _opened(
             raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
         source = io.BytesIO(source)
     elif isinstance(source, str | os.PathLike):
-        source = _checked_path(Path(source), name)
+        # Given a path, Pillow maps some TIFFs into memory, and those to be turned with wrong sizes.
+        with _checked_path(Path(source), name).open("rb") as file, _opened(file, name) as image:
+            yield image
+        return
     elif not hasattr(source, "read"):
         kind = type(source).__name__
         raise ImageError(
