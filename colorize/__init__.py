@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from colorize.checkpoint import list_models as list_models
     from colorize.checkpoint import load_model as load_model
     from colorize.checkpoint import save_checkpoint as save_checkpoint
+    from colorize.classify import classify_image as classify_image
     from colorize.color import lab_to_rgb as lab_to_rgb
     from colorize.color import rgb_to_lab as rgb_to_lab
     from colorize.data import ColorizationDataset as ColorizationDataset
@@ -20,9 +21,15 @@ if TYPE_CHECKING:
     from colorize.experiments import Recipe as Recipe
     from colorize.experiments import get_experiment as get_experiment
     from colorize.inference import colorize_image as colorize_image
+    from colorize.inference import uncertainty as uncertainty
     from colorize.models import ClassificationModel as ClassificationModel
+    from colorize.models import ClassificationOnlyModel as ClassificationOnlyModel
+    from colorize.models import ColorizationOnlyModel as ColorizationOnlyModel
     from colorize.models import Colorizer as Colorizer
+    from colorize.models import ECCV16Model as ECCV16Model
     from colorize.models import EuclideanModel as EuclideanModel
+    from colorize.models import JointModel as JointModel
+    from colorize.models import SIGGRAPH17Model as SIGGRAPH17Model
     from colorize.models import SimplifiedModel as SimplifiedModel
     from colorize.models import UNetModel as UNetModel
     from colorize.quantization import annealed_mean as annealed_mean
@@ -34,16 +41,22 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "colorize.checkpoint": ("list_models", "load_model", "save_checkpoint"),
+    "colorize.classify": ("classify_image",),
     "colorize.color": ("lab_to_rgb", "rgb_to_lab"),
     "colorize.data": ("ColorizationDataset",),
     "colorize.errors": ("ColorizeError",),
     "colorize.evaluation": ("evaluate",),
     "colorize.experiments": ("EXPERIMENTS", "Recipe", "get_experiment"),
-    "colorize.inference": ("colorize_image",),
+    "colorize.inference": ("colorize_image", "uncertainty"),
     "colorize.models": (
         "ClassificationModel",
+        "ClassificationOnlyModel",
+        "ColorizationOnlyModel",
         "Colorizer",
+        "ECCV16Model",
         "EuclideanModel",
+        "JointModel",
+        "SIGGRAPH17Model",
         "SimplifiedModel",
         "UNetModel",
     ),

@@ -166,25 +166,36 @@ def input_difference(results: Results, prefix: str, name: str, metric: str) -> D
 
 
 def answers(results: Results, prefixes: Sequence[str]) -> str:
-    """The study's questions and what the numbers say, as Markdown."""
-    lines = []
+    """The study's questions and what the numbers say, as Markdown: each comparison that was run,
+    and in short which were decided.
+    """
+    parts = []
     for question in QUESTIONS:
-        lines.append(f"**{question.text}**\n")
-        for prefix in prefixes:
-            for run, other, metrics in question.comparisons:
-                found = {
-                    m: difference(results, f"{prefix}-{run}", f"{prefix}-{other}", m)
-                    for m in metrics
-                }
-                lines += _said(f"`{prefix}-{run}` against `{prefix}-{other}`", found)
-        lines.append("")
-    lines.append("**Does our coloring help a classifier that saw color, against grey pictures?**\n")
-    for prefix in prefixes:
-        for name in ("color", "joint", "bins"):
-            own = f"{prefix}-{name}"
-            found = {m: input_difference(results, prefix, own, m) for m in ("top1", "top5")}
-            lines += _said(f"colored by `{own}`", found)
-    return "\n".join(lines)
+        found = [
+            (
+                f"`{prefix}-{run}` against `{prefix}-{other}`",
+                metric,
+                difference(results, f"{prefix}-{run}", f"{prefix}-{other}", metric),
+            )
+            for prefix in prefixes
+            for run, other, metrics in question.comparisons
+            for metric in metrics
+        ]
+        parts.append(_answer(question.text, found))
+    found = [
+        (
+            f"colored by `{prefix}-{name}`",
+            metric,
+            input_difference(results, prefix, f"{prefix}-{name}", metric),
+        )
+        for prefix in prefixes
+        for name in ("color", "joint", "bins")
+        for metric in ("top1", "top5")
+    ]
+    parts.append(
+        _answer("Does our coloring help a classifier that saw color, against grey pictures?", found)
+    )
+    return "\n\n".join(part for part in parts if part)
 
 
 def readme_section(results: Results, prefixes: Sequence[str]) -> str:
@@ -214,18 +225,30 @@ def verdict(metric: str, found: Difference) -> str:
     return "better" if (found.mean > 0) == (better == "higher") else "worse"
 
 
-def _said(label: str, found: Mapping[str, Difference | None]) -> list[str]:
-    """A line for one comparison; nothing where it was not run."""
-    parts = []
-    for name, change in found.items():
-        if change is not None:
-            m = METRICS[name]
-            low, mean, high = (m.scale * x for x in (change.low, change.mean, change.high))
-            parts.append(
-                f"{m.title} {mean:+.{m.digits}f} [{low:+.{m.digits}f}, {high:+.{m.digits}f}]: "
-                f"{verdict(name, change)}"
-            )
-    return [f"- {label}: {'; '.join(parts)}"] if parts else []
+def _answer(question: str, found: Sequence[tuple[str, str, Difference | None]]) -> str:
+    """Nothing where no comparison was run."""
+    said: dict[str, list[str]] = {}
+    decided: dict[str, list[str]] = {}
+    for label, name, change in found:
+        if change is None:
+            continue
+        m = METRICS[name]
+        low, mean, high = (m.scale * x for x in (change.low, change.mean, change.high))
+        word = verdict(name, change)
+        said.setdefault(label, []).append(
+            f"{m.title} {mean:+.{m.digits}f} [{low:+.{m.digits}f}, {high:+.{m.digits}f}]: {word}"
+        )
+        if change.decided:
+            decided.setdefault(label, []).append(f"{word} in {m.title}")
+    if not said:
+        return ""
+    if decided:
+        words = "; ".join(f"{label}: {', '.join(words)}" for label, words in decided.items())
+        short = f"{words}. The rest is not decided by these seeds."
+    else:
+        short = "the data do not decide."
+    lines = [f"- {label}: {'; '.join(parts)}" for label, parts in said.items()]
+    return "\n".join([f"**{question}** In short: {short}\n", *lines])
 
 
 def _interval(changes: Sequence[float]) -> Difference | None:

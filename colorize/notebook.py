@@ -20,13 +20,20 @@ class NotebookError(ColorizeError):
 
 
 def execute(
-    scale: str, data: Path | None, output: Path, *, train: bool = False, fetch: bool = False
+    scale: str,
+    data: Path | None,
+    output: Path,
+    *,
+    fruit: Path | None = None,
+    train: bool = False,
+    fetch: bool = False,
 ) -> str:
     """Execute ``colorization.ipynb`` and write the executed copy to ``output``.
 
     Args:
         scale: "quick", "small" or "paper".
         data: the data set's folder or .zip; None for ``DATA/<name>``.
+        fruit: that of study B's fruit.
         train: train the experiments that have no checkpoint yet; at quick scale that is always so.
         fetch: download the data sets of the scale first.
 
@@ -45,6 +52,8 @@ def execute(
     settings = {"COLORIZE_SCALE": scale}
     if data is not None:
         settings["COLORIZE_DATA"] = str(data.resolve())
+    if fruit is not None:
+        settings["COLORIZE_FRUIT"] = str(fruit.resolve())
     if train:
         settings["COLORIZE_TRAIN"] = "1"
     if fetch:

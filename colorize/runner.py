@@ -376,7 +376,7 @@ class Study:
 
 def run_study(
     scale: str,
-    root: Path | None = None,
+    root: Path | Mapping[str, Path] | None = None,
     *,
     train: bool,
     experiments: Mapping[str, Experiment] = STUDY_A,
@@ -390,6 +390,7 @@ def run_study(
     was not trained) is named in ``missing`` with the reason; any other error is raised.
 
     Args:
+        root: as of ``run_experiment``; or by the name of the data set, where there are several.
         seeds: all experiments are run with the first one, then all with the next.
         known: the images of ``simplified``, when they are loaded already.
     """
@@ -409,7 +410,8 @@ def run_study(
             )
         else:
             if _images_of(experiment) not in loaded:
-                loaded = {_images_of(experiment): load_splits(experiment, root)}
+                own = root.get(experiment.data.name) if isinstance(root, Mapping) else root
+                loaded = {_images_of(experiment): load_splits(experiment, own)}
             try:
                 study.results[name] = run_experiment(
                     experiment,

@@ -130,7 +130,15 @@ def test_answers_say_what_the_numbers_say() -> None:
     assert "`dogs-joint` against `dogs-class`: top-1 [%] +0.0 [-24.8, +24.8]: not decided" in text
     assert "colored by `ncd-joint`: top-1 [%] +21.0 [+18.5, +23.5]: better" in text
     assert "residual` against" not in text  # it was not run
-    assert all(question.text in text for question in a.QUESTIONS)
+    asked = [question.text for question in a.QUESTIONS if question.text in text]
+    assert asked == [a.QUESTIONS[i].text for i in (0, 1, -1)]
+    first, second = text.split("\n\n**")[:2]
+    assert "affect the classification?** In short: the data do not decide." in first
+    assert (
+        "In short: `ncd-joint` against `ncd-color`: better in RMSE ab; `dogs-joint` against "
+        "`dogs-color`: better in RMSE ab. The rest is not decided by these seeds." in second
+    )
+    assert a.answers({}, ["ncd"]) == ""
 
 
 def test_every_comparison_is_of_experiments_that_exist() -> None:

@@ -22,9 +22,9 @@ from colorize.experiments.settings import (
 )
 from colorize.experiments.spec import DataSpec, Recipe, Setting
 from colorize.experiments.study_a import STUDY_A
-from colorize.experiments.study_b import ALPHA, SEEDS, STUDY_B, SUBJECTS
+from colorize.experiments.study_b import ALPHA, JOINT, SEEDS, STUDY_B, SUBJECTS
 
-EXPERIMENTS: dict[str, Experiment] = {**STUDY_A, **STUDY_B, **PHOTO}
+EXPERIMENTS: dict[str, Experiment] = {**STUDY_A, **STUDY_B, **JOINT, **PHOTO}
 
 
 def get_experiment(name: str, scale: str = "paper") -> Experiment:
@@ -44,6 +44,7 @@ __all__ = [
     "EXPERIMENTS",
     "Experiment",
     "FAST",
+    "JOINT",
     "MORE_VEHICLES",
     "PAPER",
     "PHOTO",

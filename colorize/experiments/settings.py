@@ -83,6 +83,19 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         ),
         "quick": Setting(_BUNDLED_CLASSES, replace(_QUICK, epochs=3, rotation=0.1), 0.125),
     },
+    "fruit-final": {
+        "paper": Setting(DataSpec("ncd", "ncd", resize=256), _PAPER_B),
+        "small": Setting(
+            DataSpec("ncd", "ncd", resize=144),
+            replace(_FAST_B, epochs=40, crop=128, test_crop=128),
+            0.5,
+        ),
+        "quick": Setting(
+            DataSpec("bundled", "bundled-patches", division="patch"),
+            replace(_QUICK, epochs=6, rotation=0.1),
+            0.125,
+        ),
+    },
     "photos": {
         "paper": Setting(DataSpec("photos", "photos"), replace(_PHOTOS, crop=224, test_crop=224)),
         "small": Setting(DataSpec("photos", "photos", division="folders"), _PHOTOS),

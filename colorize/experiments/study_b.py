@@ -102,3 +102,15 @@ def _ablation(prefix: str, subject: str) -> list[Experiment]:
 STUDY_B: dict[str, Experiment] = by_name(
     *(run for prefix, subject in SUBJECTS.items() for run in _ablation(prefix, subject))
 )
+
+JOINT = by_name(
+    Experiment(
+        "joint-ncd",
+        "One net that colors fruit and says which it is, wider and longer than in the ablation.",
+        model="JointModel",
+        options={"alpha": 1 / 30},
+        parent="ncd-alpha-1-30",
+        subject="fruit-final",
+    )
+)
+"""The model of study B to use."""

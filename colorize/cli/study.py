@@ -1,90 +1,52 @@
-"""The command line: color photographs, train experiments, execute the notebook."""
+"""The commands of the studies: train, evaluate, tables, models, notebook."""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from colorize import paths
-from colorize.errors import CheckpointError, ColorizeError, ImageError, MissingPriorError
-from colorize.experiments import EXPERIMENTS, RECIPES, SCALES, Experiment, get_experiment
+from colorize.errors import CheckpointError, MissingPriorError
+from colorize.experiments import (
+    EXPERIMENTS,
+    JOINT,
+    RECIPES,
+    SCALES,
+    SEEDS,
+    STUDY_A,
+    STUDY_B,
+    SUBJECTS,
+    Experiment,
+    get_experiment,
+)
 
-_COLOR_HELP = """Color photographs: colorize photo.jpg -o out.png
-Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
-                   colorize notebook, colorize models, colorize tables
-(each has its own --help)"""
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 0 when all of it was done, 1 otherwise, 130 for Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    commands = {
-        "train": _train,
-        "evaluate": _evaluate,
-        "notebook": _notebook,
-        "models": _models,
-        "tables": _tables,
-    }
-    try:
-        if arguments and arguments[0] in commands:
-            return commands[arguments[0]](arguments[1:])
-        return _color(arguments)
-    except (ColorizeError, OSError) as error:
-        print(f"colorize: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt as interrupt:
-        print(f"\ncolorize: {interrupt or 'interrupted'}", file=sys.stderr)
-        return 130
+GROUPS = {
+    "all": tuple(EXPERIMENTS),
+    "study-a": tuple(STUDY_A),
+    "study-b": tuple(STUDY_B),
+    **{p: tuple(name for name in STUDY_B if name.startswith(p)) for p in SUBJECTS},
+}
+"""What stands for several experiments on the command line."""
 
 
-def _color(arguments: list[str]) -> int:
+def train(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="colorize", description=_COLOR_HELP, formatter_class=argparse.RawTextHelpFormatter
+        prog="colorize train", description="Train and test experiments of the studies."
     )
-    parser.add_argument("photos", nargs="+", type=Path, help="image files")
-    parser.add_argument("-o", "--output", type=Path, help="file, or folder for several photos")
-    parser.add_argument("--model", default=None, help="name or checkpoint (colorize models)")
-    parser.add_argument("--temperature", type=float, help="0 is vivid, 1 is careful")
-    parser.add_argument("--size", type=int, help="short side at which the net looks")
-    parser.add_argument("--device", default="cpu", help="cpu, cuda, mps (default: cpu)")
-    options = parser.parse_args(arguments)
-
-    from colorize.checkpoint import load_model
-    from colorize.inference import DEFAULT_MODEL, colorize_image, find_device
-    from colorize.photos import OutputError, check_output, choose_target, write_image
-
-    check_output(options.photos, options.output)
-    model = load_model(options.model or DEFAULT_MODEL).to(find_device(options.device))
-    failed = 0
-    for photo in options.photos:
-        try:
-            target = choose_target(photo, options.photos, options.output)
-            colored = colorize_image(
-                photo, model, temperature=options.temperature, size=options.size
-            )
-        except (ImageError, OutputError) as error:
-            # A file that cannot be colored does not keep the others from it.
-            print(f"colorize: {error}", file=sys.stderr)
-            failed += 1
-            continue
-        write_image(colored, target)
-        print(target)
-    return 1 if failed else 0
-
-
-def _train(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="colorize train", description="Train and test experiments of study A."
+    parser.add_argument(
+        "experiments",
+        nargs="+",
+        help=f"{', '.join(GROUPS)} (groups), or of: {', '.join(EXPERIMENTS)}",
     )
-    parser.add_argument("experiments", nargs="+", help=f"all, or of: {', '.join(EXPERIMENTS)}")
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument("--data", type=Path, help="folder or .zip (default: DATA/<set>)")
     parser.add_argument("--recipe", choices=sorted(RECIPES), help="default: that of the scale")
     parser.add_argument("--epochs", type=float, help="default: that of the scale")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seed", type=int, nargs="+", default=[0], help="one run of each experiment for each seed"
+    )
     parser.add_argument("--resume", action="store_true", help="continue an unfinished run")
     parser.add_argument("--again", action="store_true", help="train anew what is trained already")
     parser.add_argument("--test", action="store_true", help="only test what is trained, again")
@@ -97,16 +59,16 @@ def _train(arguments: list[str]) -> int:
     parser.add_argument("--full-precision", action="store_true", help="checkpoints in float32")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU")
     options = parser.parse_args(arguments)
-    names = list(EXPERIMENTS) if options.experiments == ["all"] else options.experiments
+    names = [n for word in options.experiments for n in GROUPS.get(word, (word,))]
     chosen = [get_experiment(name, options.scale) for name in names]
 
     failed = 0
-    for experiment in chosen:
+    for experiment in (replace(e, seed=seed) for seed in options.seed for e in chosen):
         try:
             _train_one(experiment, options)
         except (MissingPriorError, CheckpointError) as error:
             # What one experiment lacks does not stop the others.
-            print(f"colorize: {experiment.name}: {error}", file=sys.stderr)
+            print(f"colorize: {experiment.run}: {error}", file=sys.stderr)
             failed += 1
     return 1 if failed else 0
 
@@ -119,9 +81,7 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
     if options.recipe:
         experiment = experiment.with_recipe(options.recipe)
     epochs = experiment.recipe.epochs if options.epochs is None else options.epochs
-    experiment = replace(
-        experiment, recipe=replace(experiment.recipe, epochs=epochs), seed=options.seed
-    )
+    experiment = replace(experiment, recipe=replace(experiment.recipe, epochs=epochs))
     if options.test:
         print(metrics_table({experiment.run: test_again(experiment, options.data)}))
         return
@@ -135,7 +95,7 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
         compile=options.compile,
         freeze_batchnorm=options.freeze_batchnorm,
         save_every=options.save_every,
-        log_dir=scale_folder(paths.runs(), experiment.scale),
+        log_dir=scale_folder(paths.runs(), experiment.scale) / experiment.folder,
         cpu=options.cpu,
         half=not options.full_precision,
     )
@@ -144,7 +104,7 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
         print(metrics_table({experiment.run: results}))
 
 
-def _evaluate(arguments: list[str]) -> int:
+def evaluate(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="colorize evaluate",
         description="Measure a trained model on a folder or .zip of color images.",
@@ -181,7 +141,7 @@ def _evaluate(arguments: list[str]) -> int:
     return 0
 
 
-def _models(arguments: list[str]) -> int:
+def models(arguments: list[str]) -> int:
     argparse.ArgumentParser(
         prog="colorize models", description="List the trained models."
     ).parse_args(arguments)
@@ -192,7 +152,7 @@ def _models(arguments: list[str]) -> int:
     return 0
 
 
-def _tables(arguments: list[str]) -> int:
+def tables(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="colorize tables",
         description="Write the tables of a README again, from the results in CHECKPOINTS.",
@@ -200,26 +160,35 @@ def _tables(arguments: list[str]) -> int:
     parser.add_argument("readme", type=Path)
     readme = parser.parse_args(arguments).readme
 
-    from colorize.cards import readme_sections, replace_section
+    from colorize import ablation
+    from colorize.cards import metrics_table, protocol, readme_sections, replace_section
     from colorize.runner import run_study
 
     study = run_study("small", train=False)
     described = {name: asdict(e) for name, e in study.experiments.items()}
+    sections = readme_sections(described, study.results)
+    both = run_study("small", train=False, experiments=STUDY_B, seeds=SEEDS)
+    sections["study-b"] = ablation.readme_section(both.results, list(SUBJECTS))
+    sections["study-b-answers"] = ablation.answers(both.results, list(SUBJECTS))
+    joint = run_study("small", train=False, experiments=JOINT).results
+    if joint:
+        sections["joint"] = f"{metrics_table(joint)}\n\n{protocol(joint)}"
     text = readme.read_text(encoding="utf-8")
-    for name, content in readme_sections(described, study.results).items():
+    for name, content in sections.items():
         text = replace_section(text, name, content)
     with paths.replacing(readme) as temporary:
         temporary.write_text(text, encoding="utf-8")
     return 0
 
 
-def _notebook(arguments: list[str]) -> int:
+def notebook(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="colorize notebook",
         description="Execute colorization.ipynb; its figures go to GRAPHS.",
     )
     parser.add_argument("--scale", choices=SCALES, default="quick")
     parser.add_argument("--data", type=Path, help="folder or .zip (default: DATA/<set>)")
+    parser.add_argument("--fruit", type=Path, help="the same of study B's fruit (DATA/ncd)")
     parser.add_argument("--train", action="store_true", help="train what has no checkpoint yet")
     parser.add_argument("--fetch", action="store_true", help="download its data sets first")
     parser.add_argument("--output", type=Path, help="default: RUNS/colorization-<scale>.ipynb")
@@ -228,5 +197,14 @@ def _notebook(arguments: list[str]) -> int:
     from colorize.notebook import execute
 
     output = options.output or paths.runs() / f"colorization-{options.scale}.ipynb"
-    print(execute(options.scale, options.data, output, train=options.train, fetch=options.fetch))
+    print(
+        execute(
+            options.scale,
+            options.data,
+            output,
+            fruit=options.fruit,
+            train=options.train,
+            fetch=options.fetch,
+        )
+    )
     return 0

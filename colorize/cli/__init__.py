@@ -1,0 +1,34 @@
+"""The command line: color photographs, train experiments, export models, execute the notebook."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from colorize.cli import study
+from colorize.cli.color import color_photos
+from colorize.cli.export import export
+from colorize.errors import ColorizeError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0 when all of it was done, 1 otherwise, 130 for Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    commands = {
+        "train": study.train,
+        "evaluate": study.evaluate,
+        "export": export,
+        "notebook": study.notebook,
+        "models": study.models,
+        "tables": study.tables,
+    }
+    try:
+        if arguments and arguments[0] in commands:
+            return commands[arguments[0]](arguments[1:])
+        return color_photos(arguments)
+    except (ColorizeError, OSError) as error:
+        print(f"colorize: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt as interrupt:
+        print(f"\ncolorize: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        return 130
