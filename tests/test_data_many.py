@@ -68,12 +68,32 @@ def test_division_by_name_tests_only_the_last_classes(tmp_path: Path) -> None:
     }
     two = ["class9", "class0"]
     kept = ColorizationDataset(tmp_path, 8, split="test", division="tail", classes=two)
-    assert kept.names == [f"class9/{i}.png" for i in range(6)]
+    assert kept.names == ["class9/5.png"]  # a tenth of the twelve that are kept
     by_content = ColorizationDataset(tmp_path, 8, split="test", division="content")
     assert sorted(by_content.labels) == list(range(10))
     assert by_content.names == ColorizationDataset(tmp_path, 8, split="test").names
     whole = ColorizationDataset(tmp_path, 8, division="tail")
     assert len(whole) == 60
+
+
+def test_division_by_the_folders_of_the_set(tmp_path: Path) -> None:
+    seed = 0
+    for split, number in (("train", 6), ("val", 4)):
+        for label in ("cat", "dog"):
+            for i in range(number):
+                save(tmp_path / split / label / f"{i}.png", pixels(seed := seed + 1, 8, 8))
+    data = {
+        split: ColorizationDataset(tmp_path, 8, split=split, division="folders")
+        for split in ("train", "val", "test")
+    }
+    assert {split: len(found) for split, found in data.items()} == {
+        "train": 12,
+        "val": 4,
+        "test": 4,
+    }
+    assert all(name.startswith("train/") for name in data["train"].names)
+    assert not set(data["val"].names) & set(data["test"].names)
+    assert "split val by folder" in repr(data["val"])
 
 
 def test_splits_do_not_depend_on_names_or_kept_classes(many: Path, tmp_path: Path) -> None:

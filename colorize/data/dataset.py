@@ -52,11 +52,12 @@ class ColorizationDataset(ImageDataset):
         train: random crops, and every other one flipped, in place of the center crop.
         rotation, zoom: as in ``ImageDataset``.
         split: ``"train"``, ``"val"`` or ``"test"`` of the division; None for all. It depends on
-            what lies below ``subfolder``, not on ``classes``. Files of another split are not
-            decoded, so the damaged ones among them are not in ``rejected``.
+            what lies below ``subfolder``, not on ``classes`` (but for ``"tail"``). Files of another
+            split are not decoded, so the damaged ones among them are not in ``rejected``.
         division: ``"content"`` divides each class into 80, 10 and 10 % by the content of the
-            files. ``"tail"`` is study B's, kept to show what is wrong with it: the last 10 % of all
-            files by name are for testing, and so hold only the last classes.
+            files. ``"folders"`` goes by those named train, val and test. ``"tail"`` is study B's,
+            kept to show what is wrong with it: the last 10 % of the files, sorted by class and
+            name, are for testing, and so hold only the last classes.
         classes: names of the classes to keep; None for all. Sorted, they are the labels.
         subfolder: take only what lies below this folder inside the root. Below a ``train`` folder
             the classes are those of its neighbors ``val`` and ``test`` too, so that labels agree.
@@ -172,16 +173,17 @@ class ColorizationDataset(ImageDataset):
         kept = {name: label for name, label in class_of.items() if label in self.class_to_index}
         if self.split is None:
             return kept
-        # All classes are divided, so that the division does not depend on which are kept.
-        split_of = self._divide(class_of, seed)
+        if self.division == "tail":
+            # By class first, as in a data set whose files lie below their classes.
+            by_class = [f"{label}/{name}" for name, label in kept.items()]
+            split_of = dict(zip(kept, assign_splits_by_name(by_class), strict=True))
+        else:
+            # All classes are divided, so that the division does not depend on which are kept.
+            split_of = self._divide(class_of, seed)
         return {name: kept[name] for name in kept if split_of.get(name) == self.split}
 
     def _divide(self, class_of: dict[str, str], seed: int) -> dict[str, str]:
-        """The split of every file; when its content decides, those that cannot be read go to
-        ``rejected``.
-        """
-        if self.division == "tail":
-            return dict(zip(class_of, assign_splits_by_name(list(class_of)), strict=True))
+        """The split of every file that can be read; the others go to ``rejected``."""
         names, digests = [], []
         found = self._parallel(self._digest, class_of, together=_READ_TOGETHER)
         for name, digest in zip(class_of, found, strict=True):

@@ -129,7 +129,7 @@ def _opened(
         source = io.BytesIO(source)
     elif isinstance(source, str | os.PathLike):
         # Given a path, Pillow maps some TIFFs into memory, and those to be turned with wrong sizes.
-        with _checked_path(Path(source), name).open("rb") as file, _opened(file, name) as image:
+        with _file(Path(source), name) as file, _opened(file, name) as image:
             yield image
         return
     elif not hasattr(source, "read"):
@@ -144,14 +144,16 @@ def _opened(
         yield image
 
 
-def _checked_path(path: Path, name: str) -> Path:
+def _file(path: Path, name: str) -> BinaryIO:
     try:
         size = path.stat().st_size
+        file = path.open("rb")
     except OSError as error:
         raise ImageError(f"{name}: expected an image file, got: {error.strerror}") from error
     if size == 0:
+        file.close()
         raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
-    return path
+    return file
 
 
 @lru_cache(maxsize=1)
