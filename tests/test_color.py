@@ -205,6 +205,43 @@ def test_lightness_between_the_levels_is_kept_to_half_a_level() -> None:
     assert (level - wanted).abs().max() <= 0.5 + 1e-3
 
 
+def test_16_bits_hold_every_grey_of_16_bits() -> None:
+    level = torch.arange(65536).view(1, 1, 1, -1)
+    L = color.rgb_to_L((level / 65535).float().expand(1, 3, 1, -1))
+    ab = (torch.rand(1, 2, 1, 65536) * 2 - 1) * torch.linspace(0, 120, 65536)
+    ab = ab[..., torch.randperm(65536)]
+    rgb = color.join_lightness(L, ab, depth=16)
+    assert rgb.dtype == torch.uint16
+    linear = rgb.double() / 65535
+    linear = torch.where(linear > 0.04045, ((linear + 0.055) / 1.055) ** 2.4, linear / 12.92)
+    found = _grey_level((linear * _LUMINANCE.view(1, 3, 1, 1)).sum(1)) * 257
+    assert torch.equal(found.round().long(), level[0])
+    assert (rgb.double().std(dim=1) > 1000).double().mean() > 0.5
+
+
+def test_16_bits_are_finer_than_8(photo: Tensor) -> None:
+    lab = color.rgb_to_lab(photo[:, :, :64, :64])
+    coarse = color.join_lightness(lab[:, :1], lab[:, 1:])
+    fine = color.join_lightness(lab[:, :1], lab[:, 1:], depth=16)
+    assert torch.equal((fine.double() / 257).round().to(torch.uint8), coarse)
+    lab[:, 1:] += 0.01
+    assert torch.equal(color.join_lightness(lab[:, :1], lab[:, 1:]), coarse)
+    assert not torch.equal(color.join_lightness(lab[:, :1], lab[:, 1:], depth=16), fine)
+
+
+def test_bands_of_join_lightness_are_the_whole(
+    photo: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lab = color.rgb_to_lab(photo[:, :, :67, :50]) * torch.tensor([1, 2, 2]).view(1, 3, 1, 1)
+    lab = torch.cat((lab, lab.flip(2)))
+    for depth in (8, 16):
+        whole = color.join_lightness(lab[:, :1], lab[:, 1:], depth=depth)
+        with monkeypatch.context() as patch:
+            patch.setattr(color, "_BAND_PIXELS", 700)
+            parts = color.join_lightness(lab[:, :1], lab[:, 1:], depth=depth)
+        assert (parts.int() - whole.int()).abs().max() == 0
+
+
 def test_no_color_gives_grey_back() -> None:
     rgb = color.join_lightness(color.rgb_to_L(_greys()), torch.zeros(1, 2, 1, 256))
     assert torch.equal(rgb, _greys())
@@ -328,3 +365,5 @@ def test_other_errors() -> None:
         color.join_lightness(torch.zeros(1, 1, 4, 4), torch.zeros(2, 2, 4, 4))
     with pytest.raises(InputError, match=r"L.*floating.*uint8"):
         color.join_lightness(torch.zeros(1, 1, 4, 4, dtype=torch.uint8), torch.zeros(1, 2, 4, 4))
+    with pytest.raises(InputError, match="depth: expected 8 or 16 bits, got 12"):
+        color.join_lightness(torch.zeros(1, 1, 4, 4), torch.zeros(1, 2, 4, 4), depth=12)

@@ -10,17 +10,29 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import tiny
 import torch
+import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 from skimage.color import rgb2lab
 from tiny import light as light
 from torch import Tensor
 
+from colorize import inference, pictures
 from colorize.checkpoint import save_checkpoint
+from colorize.color import join_lightness
 from colorize.errors import CheckpointError, ImageError, InputError
-from colorize.inference import DEFAULT_MODEL, colorize_image
-from colorize.models import EuclideanModel, SimplifiedModel
+from colorize.inference import DEFAULT_MODEL, colorize_image, uncertainty
+from colorize.models import (
+    ClassificationOnlyModel,
+    Colorizer,
+    EuclideanModel,
+    EuclideanOutput,
+    SIGGRAPH17Model,
+    SimplifiedModel,
+)
+from colorize.upsampling import METHODS
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -170,8 +182,14 @@ def test_every_array_of_the_same_picture(kind: str, net: SimplifiedModel) -> Non
     grey = _scene(24, 31)
     array: Any = ARRAYS[kind](grey)
     before = array.copy()
-    expected = colorize_image(grey, net)
-    np.testing.assert_array_equal(colorize_image(array, net), expected)
+    expected, found = colorize_image(grey, net), colorize_image(array, net)
+    if array.dtype in (np.uint8, np.uint16):
+        np.testing.assert_array_equal(found, expected)
+    else:
+        # A float is a level to its own precision: at best to 1e-7, and float16 to 1/16 of a level.
+        difference = np.abs(found.astype(int) - expected)
+        assert difference.max() <= (8 if array.dtype == np.float16 else 2)
+        assert difference.mean() < (0.1 if array.dtype == np.float16 else 1e-3)
     np.testing.assert_array_equal(array, before)
 
 
@@ -182,12 +200,35 @@ def test_black_and_white(net: SimplifiedModel, grey_levels: np.ndarray) -> None:
         np.testing.assert_array_equal(_nearest_grey(found, grey_levels), mask * np.uint8(255))
 
 
-def test_16_bits_are_rounded_to_the_nearest_of_8(net: SimplifiedModel) -> None:
+def _grey_of(rgb: np.ndarray, top: int) -> np.ndarray:
+    """The grey level 0..top, not rounded, that has the luminance of a color; float64."""
+    v = rgb / top
+    linear = np.where(v > 0.04045, ((v + 0.055) / 1.055) ** 2.4, v / 12.92)
+    y = linear @ np.array([0.212671, 0.715160, 0.072169])
+    return np.where(y > 0.0031308, 1.055 * y ** (1 / 2.4) - 0.055, 12.92 * y) * top
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float"])
+def test_finer_input_keeps_its_lightness_as_far_as_the_output_holds_it(
+    kind: str, net: SimplifiedModel
+) -> None:
     fine = np.arange(0, 65536, 7, dtype=np.uint16)[: 96 * 96].reshape(96, 96)
-    coarse = np.floor(fine / 257 + 0.5).astype(np.uint8)
-    np.testing.assert_array_equal(colorize_image(fine, net), colorize_image(coarse, net))
-    floats = fine / 65535
-    np.testing.assert_array_equal(colorize_image(floats, net), colorize_image(coarse, net))
+    image: Any = fine if kind == "uint16" else fine / 65535
+    eight, sixteen = colorize_image(image, net), colorize_image(image, net, depth=16)
+    assert eight.dtype == np.uint8 and sixteen.dtype == np.uint16
+    assert np.abs(_grey_of(eight, 255) * 257 - fine).max() <= 257 / 2 + 0.5
+    np.testing.assert_array_equal(np.rint(_grey_of(sixteen, 65535)), fine)
+    # At the gamut's border 8 bits make up for rounding in blue, which in the dark takes levels.
+    assert np.abs(sixteen / 257 - eight).max() < 9 and np.abs(sixteen / 257 - eight).mean() < 0.5
+    assert _colored(eight)
+
+
+def test_8_bits_as_16(net: SimplifiedModel) -> None:
+    grey = _scene(24, 31)
+    found = colorize_image(grey, net, depth=16)
+    np.testing.assert_array_equal(np.rint(_grey_of(found, 65535)), grey.astype(int) * 257)
+    with pytest.raises(InputError, match="depth: expected 8 or 16 bits, got 10"):
+        colorize_image(grey, net, depth=10)
 
 
 def test_transparency_is_laid_over_white(net: SimplifiedModel) -> None:
@@ -195,6 +236,11 @@ def test_transparency_is_laid_over_white(net: SimplifiedModel) -> None:
     alpha = np.zeros_like(grey)
     found = colorize_image(np.dstack((grey, grey, grey, alpha)), net)
     np.testing.assert_array_equal(found, colorize_image(np.full((16, 16), 255, np.uint8), net))
+    half = np.dstack((grey, grey, grey, np.full_like(grey, 51)))
+    mixed = grey / 255 * 0.2 + 0.8
+    for image in (half, half / 255, half.astype(np.uint16) * 257):
+        lightness = _grey_of(colorize_image(image, net), 255)
+        np.testing.assert_allclose(lightness, mixed * 255, atol=0.51)
 
 
 def _modes() -> dict[str, Image.Image]:
@@ -359,6 +405,269 @@ def test_the_model_is_left_as_it_was(training: bool) -> None:
     net.train(training)
     colorize_image(image, net)
     assert net.training == training
+
+
+# --- color -------------------------------------------------------------------------------------
+
+
+def _ab(rgb: np.ndarray) -> np.ndarray:
+    return rgb2lab(rgb)[..., 1:]
+
+
+def test_saturation_scales_color(grey_levels: np.ndarray) -> None:
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(20)
+    image = _scene(40, 60).clip(90, 160)
+    plain = _ab(colorize_image(image, net, depth=16))
+    assert 1 < np.abs(plain).mean() < 20
+    for factor in (0.5, 2.0):
+        found = _ab(colorize_image(image, net, saturation=factor, depth=16))
+        np.testing.assert_allclose(found, plain * factor, atol=0.1)
+    grey = colorize_image(image, net, saturation=0)
+    np.testing.assert_array_equal(grey, np.repeat(image[..., None], 3, axis=2))
+    for bad in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="saturation: expected a number of 0 or above"):
+            colorize_image(image, net, saturation=bad)
+
+
+def test_bilinear_is_what_the_model_predicts_enlarged() -> None:
+    """By torch alone: mean over areas, the net, bilinear."""
+    net = _Echo()
+    image = _scene(96, 192)
+    L = torch.from_numpy(rgb2lab(np.repeat(image[..., None], 3, axis=2))[..., 0]).float()
+    look = F.avg_pool2d(L[None, None], 3)
+    with torch.no_grad():
+        raw = net.output.decode(net(look))
+    expected = F.interpolate(raw, (96, 192), mode="bilinear", align_corners=False)
+    joined = join_lightness(L[None, None], expected)[0].movedim(0, -1).numpy()
+    found = colorize_image(image, net, size=32, upsampling="bilinear")
+    # The two L differ in the last bit, which decides some roundings.
+    difference = np.abs(found.astype(int) - joined)
+    assert difference.mean() < 0.05 and difference.max() <= 3
+    assert np.abs(colorize_image(image, net, size=32).astype(int) - joined).mean() > 0.5
+    with pytest.raises(InputError, match="upsampling: expected one of bilateral, bilinear"):
+        colorize_image(image, net, upsampling="nearest")
+
+
+@pytest.mark.parametrize("size", [(70, 90), (33, 200), (9, 9)])
+def test_color_lies_where_the_net_saw_its_cause(size: tuple[int, int]) -> None:
+    """Also where the net's input is padded: a net whose color is its lightness, at every place."""
+    net = _Echo()
+    ramp = np.linspace(40, 200, size[1]).astype(np.uint8)
+    image = np.tile(ramp, (size[0], 1))
+    for upsampling in METHODS:
+        found = rgb2lab(colorize_image(image, net, size=24, upsampling=upsampling, depth=16))
+        across = found[..., 1:].mean(0) + (found[..., :1].mean(0) - 50) / 5
+        # Columns near the border see the mean of a cell that ends there.
+        inside = slice(size[1] // 4, -(size[1] // 4))
+        assert np.abs(across[inside]).max() < 1.5
+
+
+class _Echo(Colorizer):
+    """ab is a fifth of what L is below 50: color whose place is known."""
+
+    multiple = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = EuclideanOutput()
+        self.config = {}
+
+    def forward(self, L: Tensor) -> Tensor:
+        """At a quarter of the size."""
+        return F.avg_pool2d((50 - L) / 5 / 110, 4).expand(-1, 2, -1, -1)
+
+
+@pytest.mark.parametrize(
+    "image", [_scene(61, 40), np.dstack([_scene(61, 40, s) for s in (1, 2, 3)])]
+)
+def test_bands_make_no_difference(
+    image: np.ndarray, net: SimplifiedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: list[dict[str, Any]] = [{}, {"upsampling": "bilinear"}, {"samples": 1}]
+    whole = [colorize_image(image, net, **given) for given in arguments]
+    sure = uncertainty(image, net)
+    monkeypatch.setattr(pictures, "_BAND_PIXELS", 250)
+    for given, expected in zip(arguments, whole, strict=True):
+        found = colorize_image(image, net, **given)
+        # The mean over areas is summed in another order, which decides some roundings.
+        difference = np.abs(np.asarray(found).astype(int) - np.asarray(expected))
+        assert difference.max() <= 2 and difference.mean() < 0.01
+    np.testing.assert_allclose(uncertainty(image, net), sure, atol=1e-3)
+
+
+def test_only_bands_are_worked_on(net: SimplifiedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of the parts, and how much of the picture they see at a time."""
+    seen: list[int] = []
+    for name in ("join_lightness",):
+        inner = getattr(inference, name)
+        monkeypatch.setattr(
+            inference, name, lambda L, *a, f=inner, **k: (seen.append(L.numel()), f(L, *a, **k))[1]
+        )
+    convert = pictures.rgb_to_L
+    monkeypatch.setattr(
+        pictures, "rgb_to_L", lambda rgb: (seen.append(rgb[:, 0].numel()), convert(rgb))[1]
+    )
+    colorize_image(np.full((1500, 1000), 90, np.uint8), net)
+    # Twice for lightness and once for color: every pixel, and no more than a band at a time.
+    assert sum(seen) == 3 * 1_500_000 and max(seen) <= 2**18
+
+
+def test_the_size_of_a_picture_matters_little() -> None:
+    """A photograph at several sizes, all of which the net sees at the same one."""
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(100)
+    photo = Image.fromarray(skimage.data.astronaut()).convert("L")
+    colors = []
+    for side in (128, 200, 256, 512):
+        grey = np.asarray(photo.resize((side, side), Image.Resampling.BOX))
+        rgb = Image.fromarray(colorize_image(grey, net, size=64))
+        colors.append(_ab(np.asarray(rgb.resize((64, 64), Image.Resampling.BOX))))
+    spread = np.sqrt(np.square(colors[-1] - colors[-1].mean((0, 1))).mean())
+    for smaller in colors[:-1]:
+        assert np.sqrt(np.square(smaller - colors[-1]).mean()) < 0.2 * spread
+
+
+# --- several answers ---------------------------------------------------------------------------
+
+
+def test_samples_are_a_list(grey_levels: np.ndarray) -> None:
+    net = tiny.model().eval()
+    image = _scene(40, 56)
+    found = colorize_image(image, net, samples=3)
+    assert isinstance(found, list) and len(found) == 3
+    for one in found:
+        assert one.shape == (40, 56, 3) and one.dtype == np.uint8
+        np.testing.assert_array_equal(_nearest_grey(one, grey_levels), image)
+    assert not np.array_equal(found[0], found[1])
+    again = colorize_image(image, net, samples=3)
+    other = colorize_image(image, net, samples=3, seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(found, other, strict=True))
+    assert len(colorize_image(image, net, samples=1)) == 1
+
+
+def test_samples_come_sorted_and_at_the_temperature_asked_for() -> None:
+    """Of a net that says the same everywhere: one of four colors, of falling probability."""
+    net = tiny.model().eval()
+    centers = net.output.bin_centers
+    chosen = [[0.0, 0.0], [30.0, 0.0], [0.0, 40.0], [-30.0, 10.0]]
+    rank = {tuple(c): i for i, c in enumerate(chosen)}
+    with torch.no_grad():
+        net.head.weight.zero_()
+        net.head.bias.fill_(-50)
+        for place, color in enumerate(chosen):
+            net.head.bias[(centers == torch.tensor(color)).all(1)] = -0.3 * place
+    image = np.full((16, 16), 128, np.uint8)
+    found = [
+        rank[tuple(np.rint(_ab(one).mean((0, 1)) / 10).clip(-3, 4) * 10 + 0.0)]
+        for one in colorize_image(image, net, samples=20, temperature=0, depth=16)
+        if np.ptp(_ab(one), axis=(0, 1)).max() < 1
+    ]
+    assert found == sorted(found) and len(set(found)) > 1 and len(found) > 5
+    sharp, soft = (
+        np.mean(
+            [np.abs(_ab(a)).mean() for a in colorize_image(image, net, samples=4, temperature=t)]
+        )
+        for t in (0.05, 3.0)
+    )
+    assert abs(sharp - soft) > 1
+
+
+def test_models_without_a_distribution() -> None:
+    net, image = EuclideanModel(width=0.02).eval(), _scene(16, 16)
+    with pytest.raises(InputError, match=r"samples: EuclideanModel predicts one color"):
+        colorize_image(image, net, samples=2)
+    with pytest.raises(InputError, match=r"uncertainty: EuclideanModel predicts one color"):
+        uncertainty(image, net)
+    with pytest.raises(InputError, match="samples: expected 1 or more, got 0"):
+        colorize_image(image, tiny.model(), samples=0)
+
+
+def test_uncertainty() -> None:
+    net = tiny.model().eval()
+    image = _scene(50, 70)
+    found = uncertainty(image, net, size=32)
+    bins = len(net.output.bin_centers)
+    assert found.shape == (50, 70) and found.dtype == np.float32
+    assert found.min() >= 0 and found.max() <= np.log(bins) + 1e-4
+    with torch.no_grad():
+        net.head.weight.zero_()
+        net.head.bias.zero_()
+        np.testing.assert_allclose(uncertainty(image, net), np.log(bins), atol=1e-4)
+        net.head.bias[7] = 100
+        np.testing.assert_allclose(uncertainty(image, net), 0, atol=1e-4)
+    with pytest.raises(InputError, match="size"):
+        uncertainty(image, net, size=0)
+
+
+# --- hints -------------------------------------------------------------------------------------
+
+
+def _two_halves(width: int = 160) -> np.ndarray:
+    """Dark on the left, light on the right."""
+    image = np.full((100, width), 60, np.uint8)
+    image[:, width // 2 :] = 190
+    return image
+
+
+def test_a_hint_colors_its_side_of_an_edge(grey_levels: np.ndarray) -> None:
+    net = tiny.model().eval()
+    image = _two_halves()
+    plain = colorize_image(image, net, size=64)
+    red = rgb2lab(np.array([[[160, 30, 30]]], np.uint8))[0, 0, 1:]
+    found = colorize_image(image, net, size=64, hints=[(30, 50, (160, 30, 30))])
+    np.testing.assert_array_equal(_nearest_grey(found, grey_levels), image)
+    off = np.linalg.norm(_ab(found) - red, axis=-1)
+    # Red that strong is beyond the gamut at this lightness.
+    assert off[50, 30] < 15 and off[:, :75].mean() < 20
+    changed = np.linalg.norm(_ab(found) - _ab(plain), axis=-1)
+    assert changed[:, :75].min() > 15 and changed[:, 85:].max() < 3
+    assert np.array_equal(colorize_image(image, net, size=64, hints=[]), plain)
+
+
+def test_hints_steer_samples_too() -> None:
+    net = tiny.model().eval()
+    image = _two_halves()
+    found = colorize_image(image, net, size=64, samples=3, hints=[(130, 50, (250, 150, 150))])
+    at_hint = [_ab(one)[50, 130] for one in found]
+    elsewhere = [_ab(one)[50, 20] for one in found]
+    assert np.ptp(at_hint, axis=0).max() < 3 < np.ptp(elsewhere, axis=0).max()
+
+
+def test_hints_go_through_a_net_that_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = SIGGRAPH17Model().eval()
+    inner, seen = net.predict_ab, []
+    monkeypatch.setattr(
+        net, "predict_ab", lambda L, **given: (seen.append(given), inner(L, **given))[1]
+    )
+    image = _scene(80, 64)
+    plain = colorize_image(image, net, size=32)
+    assert not seen
+    found = colorize_image(image, net, size=32, hints=[(40, 20, (200, 40, 30))])
+    (given,) = seen
+    mask = torch.zeros(40, 32)
+    mask[9:12, 19:22] = 1
+    assert torch.equal(given["hints_mask"][0, 0], mask)
+    lab = rgb2lab(np.array([[[200, 40, 30]]], np.uint8))[0, 0]
+    np.testing.assert_allclose(given["hints_ab"][0, :, 10, 20].numpy(), lab[1:], atol=1e-3)
+    assert found.shape == (80, 64, 3) and not np.array_equal(found, plain)
+    with pytest.raises(InputError, match="samples"):
+        colorize_image(image, net, samples=2, hints=[(1, 1, (1, 2, 3))])
+
+
+def test_a_hint_outside_the_picture(net: SimplifiedModel) -> None:
+    with pytest.raises(
+        InputError, match=r"hints\[0\]: expected x in 0\.\.19 and y in 0\.\.9, got 5, 15"
+    ):
+        colorize_image(_scene(10, 20), net, hints=[(5, 15, (1, 2, 3))])
+
+
+def test_a_model_that_only_classifies() -> None:
+    with pytest.raises(InputError, match="ClassificationOnlyModel classifies"):
+        colorize_image(_scene(32, 32), ClassificationOnlyModel(3, width=0.1))
 
 
 # --- models ------------------------------------------------------------------------------------
