@@ -25,7 +25,7 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    lines = [line.split(" #")[0].strip() for block in blocks("sh") for line in block.splitlines()]
     return [line for line in lines if line]
 
 
@@ -59,7 +59,10 @@ def test_the_python_blocks_run_as_they_stand(
         "L": torch.full((1, 1, 64, 64), 50.0),
         "rgb_batch": torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8),
     }
-    using, labelling, training = blocks("python")
+    photos, using, labelling, training = blocks("python")
+    exec(photos, names)
+    assert names["rgb"].shape == (96, 96, 3) and len(names["answers"]) == 4
+    assert names["entropy"].shape == (96, 96)
     exec(labelling, names)
     assert names["labels"][0][0] in names["model"].class_names
     exec(using, names)
@@ -71,19 +74,23 @@ def test_the_python_blocks_run_as_they_stand(
     assert next(names["model"].parameters()).grad is not None
 
 
-def test_the_photo_command_runs(folder: Path) -> None:
-    (command,) = [c for c in commands() if "photo.jpg" in c]
-    program, *arguments = shlex.split(command)
-    assert program == "python"
+def test_the_photo_commands_run(folder: Path) -> None:
+    found = [c for c in commands() if c.startswith("python -m colorize photo")]
+    assert len(found) == 4
+    first, *others = (shlex.split(command)[1:] for command in found)
     subprocess.run(
-        [sys.executable, *arguments], check=True, env={**_environment(), "OMP_NUM_THREADS": "2"}
+        [sys.executable, *first], check=True, env={**_environment(), "OMP_NUM_THREADS": "2"}
     )
-    with Image.open("out.png") as colored:
-        assert colored.size == (96, 96)
+    for arguments in others:
+        assert main(arguments[2:]) == 0
+    for name in ("out.png", "red.png", "photo-color-1.png", "photo-color-4.png"):
+        with Image.open(name) as colored:
+            assert colored.size == (96, 96)
+    assert len(list((folder / "colored").rglob("*.png"))) == 48
 
 
 def test_the_download_command_lists_the_sets() -> None:
-    (command,) = [c for c in commands() if "DOWNLOADER" in c]
+    (command,) = [c for c in commands() if "DOWNLOADER" in c and "--list" in c]
     program, script, *arguments = shlex.split(command)
     found = subprocess.run(
         [sys.executable, ROOT / script, *arguments], check=True, capture_output=True, text=True
