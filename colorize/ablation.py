@@ -165,9 +165,9 @@ def input_difference(results: Results, prefix: str, name: str, metric: str) -> D
     )
 
 
-def answers(results: Results, prefixes: Sequence[str]) -> str:
-    """The study's questions and what the numbers say, as Markdown: each comparison that was run,
-    and in short which were decided.
+def answers(results: Results, prefixes: Sequence[str], *, details: bool = True) -> str:
+    """The study's questions and what the numbers say, as Markdown: in short which comparisons were
+    decided, and with ``details`` each one that was run. Questions without one are left out.
     """
     parts = []
     for question in QUESTIONS:
@@ -181,7 +181,7 @@ def answers(results: Results, prefixes: Sequence[str]) -> str:
             for run, other, metrics in question.comparisons
             for metric in metrics
         ]
-        parts.append(_answer(question.text, found))
+        parts.append(_answer(question.text, found, details))
     found = [
         (
             f"colored by `{prefix}-{name}`",
@@ -193,9 +193,13 @@ def answers(results: Results, prefixes: Sequence[str]) -> str:
         for metric in ("top1", "top5")
     ]
     parts.append(
-        _answer("Does our coloring help a classifier that saw color, against grey pictures?", found)
+        _answer(
+            "Does our coloring help a classifier that saw color, against grey pictures?",
+            found,
+            details,
+        )
     )
-    return "\n\n".join(part for part in parts if part)
+    return ("\n\n" if details else "\n").join(part for part in parts if part)
 
 
 def readme_section(results: Results, prefixes: Sequence[str]) -> str:
@@ -225,7 +229,9 @@ def verdict(metric: str, found: Difference) -> str:
     return "better" if (found.mean > 0) == (better == "higher") else "worse"
 
 
-def _answer(question: str, found: Sequence[tuple[str, str, Difference | None]]) -> str:
+def _answer(
+    question: str, found: Sequence[tuple[str, str, Difference | None]], details: bool
+) -> str:
     """Nothing where no comparison was run."""
     said: dict[str, list[str]] = {}
     decided: dict[str, list[str]] = {}
@@ -247,6 +253,8 @@ def _answer(question: str, found: Sequence[tuple[str, str, Difference | None]]) 
         short = f"{words}. The rest is not decided by these seeds."
     else:
         short = "the data do not decide."
+    if not details:
+        return f"- **{question}** {short[0].upper()}{short[1:]}"
     lines = [f"- {label}: {'; '.join(parts)}" for label, parts in said.items()]
     return "\n".join([f"**{question}** In short: {short}\n", *lines])
 

@@ -139,6 +139,9 @@ def test_answers_say_what_the_numbers_say() -> None:
         "`dogs-color`: better in RMSE ab. The rest is not decided by these seeds." in second
     )
     assert a.answers({}, ["ncd"]) == ""
+    short = a.answers({**study(), **study("dogs")}, ["ncd", "dogs"], details=False).splitlines()
+    assert [line.split("**")[1] for line in short[:-1]] == asked
+    assert short[0].endswith("** The data do not decide.")
 
 
 def test_every_comparison_is_of_experiments_that_exist() -> None:

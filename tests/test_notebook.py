@@ -53,7 +53,7 @@ def test_it_was_executed_in_order_and_without_errors(cells: list[nbformat.Notebo
     assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
     outputs = [output for cell in cells for output in cell.outputs]
     assert not [output for output in outputs if output.output_type == "error"]
-    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 10
+    assert sum("image/jpeg" in output.get("data", {}) for output in outputs) >= 20
 
 
 def test_no_path_of_a_machine_is_in_it() -> None:

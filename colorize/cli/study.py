@@ -169,7 +169,7 @@ def tables(arguments: list[str]) -> int:
     sections = readme_sections(described, study.results)
     both = run_study("small", train=False, experiments=STUDY_B, seeds=SEEDS)
     sections["study-b"] = ablation.readme_section(both.results, list(SUBJECTS))
-    sections["study-b-answers"] = ablation.answers(both.results, list(SUBJECTS))
+    sections["study-b-answers"] = ablation.answers(both.results, list(SUBJECTS), details=False)
     joint = run_study("small", train=False, experiments=JOINT).results
     if joint:
         sections["joint"] = f"{metrics_table(joint)}\n\n{protocol(joint)}"
