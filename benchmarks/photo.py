@@ -1,0 +1,166 @@
+"""How long a photograph takes on this machine, and how much memory.
+
+    python benchmarks/photo.py [--threads 2] [--output benchmarks/photo.json] [--models NAME ...]
+
+For every model that is here: milliseconds a photo at 256 px, lightness to ab, by torch as loaded,
+by torch with batch norm folded and channels_last, and by ONNX. Then ``colorize_image`` of 12
+megapixels, with the peak memory of a process of its own. All in one run; compare the ratios, not
+the milliseconds. Nothing else should be running. ONNX needs ``pip install
+"colorize-study[export]"``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from colorize.checkpoint import list_models, load_model
+from colorize.data import bundled_photographs
+from colorize.evaluation import machine, save_results
+from colorize.export import example_lightness, export_onnx, run_session, start_session
+from colorize.folding import fold_batchnorm
+from colorize.inference import DEFAULT_MODEL, colorize_image
+from colorize.models import Colorizer
+
+SIDE = 256
+LARGE = (3000, 4000)
+REPEATS = 15
+
+
+def alternating_medians(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Median milliseconds of each, called in turns: what slows the machine down slows all."""
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in runs.values():
+        run()
+    for _ in range(repeats):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run()
+            times[name].append(1000 * (time.perf_counter() - start))
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def photo_times(model: Colorizer, repeats: int) -> dict[str, float]:
+    """Milliseconds a photo at 256 px by each way; ``fold`` is what folding takes, once."""
+    L = example_lightness((1, SIDE, SIDE))
+    start = time.perf_counter()
+    folded = fold_batchnorm(model)
+    fold = 1000 * (time.perf_counter() - start)
+    runtime = importlib.import_module("onnxruntime")
+    with tempfile.TemporaryDirectory() as folder:
+        report = export_onnx(model, Path(folder) / "model.onnx")
+        session = start_session(runtime, report.path)
+        with torch.inference_mode():
+            runs: dict[str, Callable[[], object]] = {
+                "torch": lambda: model.predict_ab(L),
+                "folded": lambda: folded.predict_ab(L),
+                "onnx": lambda: run_session(session, L),
+            }
+            return {**alternating_medians(runs, repeats), "fold": fold}
+
+
+def peak_gib() -> float:
+    """The most memory that this process has had so far."""
+    # Kibibytes on Linux, bytes on macOS.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+
+
+def color_large(name: str, repeats: int) -> dict[str, float]:
+    """Seconds and peak memory to color 12 megapixels, in this process and nothing else in it."""
+    height, width = LARGE
+    with Image.open(next(iter(bundled_photographs().values()))) as photo:
+        grey = np.asarray(photo.convert("L").resize((width, height), Image.Resampling.BICUBIC))
+    model = fold_batchnorm(load_model(name))
+    before = peak_gib()
+    found = alternating_medians({"seconds": lambda: colorize_image(grey, model)}, repeats)
+    return {"seconds": found["seconds"] / 1000, "peak_gib": peak_gib(), "before_gib": before}
+
+
+def measure_large(name: str, threads: int, repeats: int) -> dict[str, float]:
+    """``color_large`` in a process of its own."""
+    command = [sys.executable, __file__, "--large", name]
+    command += ["--threads", str(threads), "--repeats", str(repeats)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def measure(models: list[str], threads: int, repeats: int) -> dict[str, Any]:
+    """All figures."""
+    results: dict[str, Any] = {"photos": {}, "threads": threads, "repeats": repeats}
+    # First: on Linux the peak of a new process is not below what its parent had when it started.
+    results["large"] = {
+        "model": DEFAULT_MODEL,
+        "megapixels": LARGE[0] * LARGE[1] / 1e6,
+        **measure_large(DEFAULT_MODEL, threads, min(repeats, 5)),
+    }
+    for name in models:
+        model = load_model(name)
+        if model.output is None:
+            print(f"{name}: classifies only, left out")
+            continue
+        results["photos"][name] = photo_times(model, repeats)
+        print(f"{name}: done", flush=True)
+    results["machine"] = {**machine(), "onnxruntime": _version("onnxruntime")}
+    return results
+
+
+def _version(package: str) -> str:
+    return str(importlib.import_module(package).__version__)
+
+
+def show(results: dict[str, Any]) -> None:
+    """Print the figures as a table."""
+    print(f"\nms a photo at {SIDE} px, {results['threads']} threads; in brackets shares of torch")
+    print(f"{'model':28} {'torch':>8} {'folded, channels_last':>22} {'ONNX':>15} {'folding':>9}")
+    for name, found in results["photos"].items():
+        plain, folded, onnx = (found[way] for way in ("torch", "folded", "onnx"))
+        print(
+            f"{name:28} {plain:8.1f} {folded:14.1f} ({folded / plain:4.0%}) "
+            f"{onnx:8.1f} ({onnx / plain:4.0%}) {found['fold']:9.1f}"
+        )
+    large = results["large"]
+    print(
+        f"\n{large['megapixels']:.0f} megapixels, {large['model']}: {large['seconds']:.2f} s, peak "
+        f"memory {large['peak_gib']:.2f} GiB ({large['before_gib']:.2f} before the first photo)"
+    )
+
+
+def main() -> None:
+    """Measure, print and save."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=REPEATS, help="calls that a median is of")
+    parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--models", nargs="+", help="only these (default: all that are here)")
+    parser.add_argument("--large", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    if options.large:
+        print(json.dumps(color_large(options.large, options.repeats)))
+        return
+    results = measure(options.models or list_models(), options.threads, options.repeats)
+    show(results)
+    save_results(results, options.output)
+    print(f"written: {options.output}")
+
+
+if __name__ == "__main__":
+    main()
