@@ -199,10 +199,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def list_models() -> list[str]:
     """Names of what is here for ``load_model``: the checkpoints in CHECKPOINTS, those shipped with
-    us, and published weights that were fetched.
+    us, and published weights that were fetched. The last weights of a run, ``<name>-last``, can be
+    loaded as well, and are not named.
     """
     fetched = {name for name in PUBLISHED if _published_path(name).is_file()}
-    return sorted(fetched | set(_trained()))
+    return sorted(n for n in fetched | set(_trained()) if not n.endswith("-last"))
 
 
 def load_model(name_or_path: str | Path, weights: str | Path | None = None) -> Colorizer:

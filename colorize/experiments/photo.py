@@ -12,7 +12,7 @@ PHOTO = by_name(
         options={"temperature": 0.38},
         prior="train",
         smoothing="ab",
-        lam=0.7,
+        lam=0.6,
         pretrained=True,
         subject="photos",
     ),
