@@ -414,9 +414,15 @@ class _Run:
 
     def _identity(self) -> str:
         """What makes this run this run: a state of another one must not be continued."""
+        # What no training changes, the class weights above all, is not in the config.
+        constants = [
+            [name, hashlib.sha256(value.double().cpu().numpy().tobytes()).hexdigest()]
+            for name, value in self.model.named_buffers()
+            if name.startswith("output.")
+        ]
         described = {
             "recipe": dataclasses.asdict(self.recipe),
-            "model": [type(self.model).__name__, self.model.config],
+            "model": [type(self.model).__name__, self.model.config, constants],
             "seed": self.seed,
             "images": self.train_set.names,
         }

@@ -481,6 +481,16 @@ def test_the_state_of_another_run_is_refused(change: dict[str, Any], unfinished:
     assert {path.name: path.read_bytes() for path in unfinished.iterdir()} == before
 
 
+def test_another_rebalancing_is_another_run(tmp_path: Path) -> None:
+    """The class weights are not in the config, and the state would bring the old ones back."""
+    weights = torch.linspace(0.5, 1.5, 313)
+    with pytest.raises(KeyboardInterrupt):
+        tiny.run(tmp_path, net=tiny.model(class_weights=weights), train=Interrupting(18))
+    with pytest.raises(TrainingError, match="belongs to another run"):
+        tiny.run(tmp_path, net=tiny.model(class_weights=weights.flip(0)), resume=True)
+    tiny.run(tmp_path, net=tiny.model(class_weights=weights), resume=True)
+
+
 def test_a_damaged_state_says_so(unfinished: Path) -> None:
     path = unfinished / "run.state.pt"
     path.write_bytes(path.read_bytes()[:1000])
