@@ -154,6 +154,33 @@ def protocol(results: Mapping[str, Mapping[str, Any]]) -> str:
     )
 
 
+def speed_section(photo: Mapping[str, Any], full_size: Mapping[str, Any]) -> str:
+    """What ``benchmarks/photo.py`` and ``benchmarks/full_size.py`` measured."""
+    rows = [
+        [f"`{name}`", *(f"{found[key]:.0f}" for key in ("torch", "folded", "onnx"))]
+        for name, found in photo["photos"].items()
+    ]
+    header = ["ms a photo at 256 px", "torch", "batch norm folded, channels last", "ONNX Runtime"]
+    large = "; ".join(
+        f"{found['megapixels']:.0f} megapixels: {found['seconds']:.1f} s, "
+        f"peak memory {found['peak_gib']:.2f} GiB"
+        for found in full_size["large"]
+    )
+    gains = {(found["method"], found["cell"]): found["overall"] for found in full_size["oracle"]}
+    cells = sorted({cell for _, cell in gains})
+    upsampling = ", ".join(
+        f"{gains['bilateral', cell]:.2f} against {gains['bilinear', cell]:.2f} for cells of "
+        f"{cell} px"
+        for cell in cells
+    )
+    return (
+        f"{table(header, rows)}\n\n`{full_size['model']}` on {large}. True color averaged over "
+        f"cells and brought back along the edges of lightness, against bilinear, in RMSE ab on "
+        f"{full_size['n']} photographs ({full_size['data']}): {upsampling}. "
+        f"{hardware(photo['machine'])}, {photo['threads']} threads. From `benchmarks/*.json`."
+    )
+
+
 def hardware(machine: Mapping[str, Any]) -> str:
     """Platform, cores or GPU, and torch of ``colorize.evaluation.machine``."""
     processor = machine["gpu"] or f"{machine['cores']} cores, no GPU"

@@ -25,6 +25,7 @@ from torch.utils.data import DataLoader, Dataset
 from colorize import metrics, paths
 from colorize.color import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize.data import ImageDataset
+from colorize.data.items import Key
 from colorize.errors import DataError, InputError
 from colorize.models import Colorizer, evaluating
 from colorize.models.outputs import EuclideanOutput
@@ -129,7 +130,7 @@ class Recolored(Dataset[dict[str, Tensor]]):
 def compare_images(
     models: Mapping[str, Colorizer],
     dataset: Dataset[dict[str, Tensor]],
-    indices: Sequence[int],
+    indices: Sequence[Key],
     *,
     temperature: float | None = None,
 ) -> dict[str, list[np.ndarray]]:

@@ -341,12 +341,16 @@ class _Run:
     def _log(self, point: dict[str, float]) -> None:
         self.accelerator.log(point, step=self.step)
         model = self._trained()
-        if model.output is not None:
-            some = spread_indices(len(self.val_set), _PANELS)
-            rows = compare_images({"colored": model}, self.val_set, some)
+        if model.output is None:
+            return
+        writer = self.accelerator.get_tracker("tensorboard", unwrap=True)
+        for name, images in (("training", self.train_set), ("validation", self.val_set)):
+            # A key with a seed: a crop must not draw from the generator that dropout uses.
+            some = [(i, self.seed) for i in spread_indices(len(images), _PANELS)]
+            rows = compare_images({"colored": model}, images, some)
             panel = np.concatenate([np.concatenate(row, axis=1) for row in rows.values()])
-            writer = self.accelerator.get_tracker("tensorboard", unwrap=True)
-            writer.add_image("grey, colored, truth", panel, self.step, dataformats="HWC")
+            tag = f"{name}: grey, colored, truth"
+            writer.add_image(tag, panel, self.step, dataformats="HWC")
 
     def _trained(self) -> Colorizer:
         if self.average is None:

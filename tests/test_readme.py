@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -131,6 +132,7 @@ def test_the_make_targets_exist() -> None:
 def test_its_tables_are_those_of_the_results(tmp_path: Path) -> None:
     copy = tmp_path / "README.md"
     copy.write_text(README, encoding="utf-8")
+    shutil.copytree(ROOT / "benchmarks", tmp_path / "benchmarks")
     assert main(["tables", str(copy)]) == 0
     assert copy.read_text(encoding="utf-8") == README
 

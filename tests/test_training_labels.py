@@ -108,10 +108,13 @@ def test_tensorboard_has_panels(tmp_path: Path) -> None:
         str(tmp_path / "log" / "run"), size_guidance={"images": 0}
     )
     events.Reload()
-    (tag,) = events.Tags()["images"]
-    panels = events.Images(tag)
-    # Three rows (grey, colored, truth) of four validation images of 32 px.
-    assert {(panel.height, panel.width) for panel in panels} == {(96, 128)} and len(panels) == 6
+    tags = events.Tags()["images"]
+    assert [tag.split(":")[0] for tag in sorted(tags)] == ["training", "validation"]
+    for tag in tags:
+        panels = events.Images(tag)
+        # Three rows (grey, colored, truth) of four images of 32 px.
+        assert {(panel.height, panel.width) for panel in panels} == {(96, 128)}
+        assert len(panels) == 6
     scalars = set(events.Tags()["scalars"])
     assert {"top1", "train_top5", "color_loss", "train_class_loss"} <= scalars
 
@@ -127,6 +130,8 @@ def test_a_run_with_dropout_and_aged_pictures_resumes_to_the_same_bits(
         return net.state_dict()
 
     whole = go(tmp_path / "whole")
+    # Looking at it must not change it.
+    tiny.assert_same_bits(go(tmp_path / "logged", log_dir=tmp_path / "log"), whole)
     calls = 0
     step = torch.optim.AdamW.step
 

@@ -118,9 +118,10 @@ def _to_stdout(options: argparse.Namespace, suffix: str) -> None:
 
 def _load(options: argparse.Namespace) -> Colorizer:
     from colorize.checkpoint import load_model
+    from colorize.folding import fold_batchnorm
     from colorize.inference import DEFAULT_MODEL, find_device
 
-    model = load_model(options.model or DEFAULT_MODEL, weights=options.weights)
+    model = fold_batchnorm(load_model(options.model or DEFAULT_MODEL, weights=options.weights))
     return model.to(find_device(options.device))
 
 

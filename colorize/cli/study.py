@@ -161,7 +161,14 @@ def tables(arguments: list[str]) -> int:
     readme = parser.parse_args(arguments).readme
 
     from colorize import ablation
-    from colorize.cards import metrics_table, protocol, readme_sections, replace_section
+    from colorize.cards import (
+        metrics_table,
+        protocol,
+        readme_sections,
+        replace_section,
+        speed_section,
+    )
+    from colorize.evaluation import load_results
     from colorize.runner import run_study
 
     study = run_study("small", train=False)
@@ -173,6 +180,10 @@ def tables(arguments: list[str]) -> int:
     joint = run_study("small", train=False, experiments=JOINT).results
     if joint:
         sections["joint"] = f"{metrics_table(joint)}\n\n{protocol(joint)}"
+    # Measurements lie beside the README, as they are made in a checkout.
+    measured = [readme.parent / "benchmarks" / f"{name}.json" for name in ("photo", "full_size")]
+    if all(path.is_file() for path in measured):
+        sections["speed"] = speed_section(*(load_results(path) for path in measured))
     text = readme.read_text(encoding="utf-8")
     for name, content in sections.items():
         text = replace_section(text, name, content)
