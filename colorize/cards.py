@@ -202,8 +202,8 @@ def card(results: Mapping[str, Any]) -> str:
     sizes = ", ".join(f"{part} {found['images']:,}" for part, found in data.items())
     grey = sum(found["grey_left_out"] for found in data.values())
     gpu = machine["gpu"] or f"no GPU, {machine['cores']} cores"
-    prior = experiment["prior"] or "none"
     smoothing = f", smoothed over {experiment['smoothing']}" if experiment["smoothing"] else ""
+    prior = f"{experiment['prior']}{smoothing}; λ = {experiment['lam']}"
     return f"""# {name}
 
 {experiment["claim"]}
@@ -212,7 +212,7 @@ def card(results: Mapping[str, Any]) -> str:
 {results["parameters"]:,} parameters.
 - Data: {spec["name"]}, {len(spec["classes"]) or "all"} classes. Images: {sizes}; \
 {grey} grey ones left out. Terms: {TERMS.get(spec["name"], "see its source")}.
-- Prior of the rebalancing: {prior}{smoothing}; λ = {experiment["lam"]}.
+- Prior of the rebalancing: {prior if experiment["prior"] else "none, all colors count alike"}.
 - Recipe: {recipe["optimizer"]}, peak rate {recipe["lr"]:g}, {recipe["schedule"]} schedule, batch \
 {recipe["batch_size"]}, crop {recipe["crop"]} px, {recipe["epochs"]:g} epochs; seed \
 {experiment["seed"]}.
