@@ -96,9 +96,7 @@ def test_every_card(name: str, scale: str) -> None:
         "3,869,529 parameters",
         "train 6,491, val 807, test 812; 21 grey ones left out",
         f"{len(experiment.data.classes) or 'all'} classes",
-        f"λ = {experiment.lam}"
-        if experiment.prior
-        else "rebalancing: none, all colors count alike.",
+        f"λ = {experiment.lam}" if experiment.prior else "rebalancing: none,",
         f"{recipe.optimizer}, peak rate {recipe.lr:g}, {recipe.schedule} schedule",
         f"crop {recipe.crop} px, {recipe.epochs:g} epochs; seed 3",
         "129,280 images in 32.9 minutes (Linux x86_64, no GPU, 2 cores, torch 2.9.1)",
