@@ -60,10 +60,11 @@ def evaluate(
 
     Returns:
         ``{"n": images, metric: {"mean": ..., "std": ...}, ...}`` with ``rmse_ab`` (CIELAB units),
-        ``rmse_rgb`` (8-bit levels), ``psnr`` (dB), ``ssim``, ``colorfulness`` and
-        ``colorfulness_truth``; of a model with a class branch ``top1``, ``top5`` (shares) and
-        ``class_loss`` (nats), of one without a color branch only these. With ``with_loss`` what
-        ``model.loss`` gives as well. The spread is that of the images.
+        ``rmse_rgb`` (8-bit levels), ``psnr`` (dB), ``ssim``, ``auc`` (raw accuracy, 0..1),
+        ``colorfulness``, ``colorfulness_truth`` and ``colorfulness_error`` (absolute); of a model
+        with a class branch ``top1``, ``top5`` (shares) and ``class_loss`` (nats), of one without a
+        color branch only these. With ``with_loss`` what ``model.loss`` gives as well. The spread is
+        that of the images.
 
     Raises:
         DataError: when the data set is empty.
@@ -275,7 +276,9 @@ def _compare(lab: Tensor, ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
         "rmse_rgb": metrics.rmse_rgb(colored, rgb),
         "psnr": metrics.psnr(colored, rgb),
         "ssim": metrics.ssim(colored, rgb),
+        "auc": metrics.auc(ab, lab[:, 1:]),
         "colorfulness": metrics.colorfulness(colored),
+        "colorfulness_error": metrics.colorfulness_error(colored, rgb),
     }
 
 

@@ -24,7 +24,10 @@ from colorize.models import EuclideanModel, SimplifiedModel
 
 pytestmark = pytest.mark.usefixtures("light")
 
-METRICS = {"rmse_ab", "rmse_rgb", "psnr", "ssim", "colorfulness", "colorfulness_truth"}
+METRICS = {
+    *("rmse_ab", "rmse_rgb", "psnr", "ssim", "auc"),
+    *("colorfulness", "colorfulness_truth", "colorfulness_error"),
+}
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,10 @@ def _reference(
         found["psnr"].append(peak_signal_noise_ratio(rgb, colored, data_range=255))
         found["colorfulness"].append(_colorfulness(colored))
         found["colorfulness_truth"].append(_colorfulness(rgb))
+        found["colorfulness_error"].append(abs(_colorfulness(colored) - _colorfulness(rgb)))
+        distance = np.hypot(*(ab - lab[..., 1:]).transpose(2, 0, 1))
+        shares = [np.mean(distance <= threshold) for threshold in range(151)]
+        found["auc"].append((sum(shares) - (shares[0] + shares[-1]) / 2) / 150)
     return found
 
 
