@@ -210,9 +210,11 @@ def readme_section(results: Results, prefixes: Sequence[str]) -> str:
         if own:
             some = next(iter(own.values()))
             seeds = sorted({r["experiment"]["seed"] for r in own.values()})
+            counts = sorted({r["test"]["n"] for r in own.values()})
+            n = " to ".join(str(count) for count in dict.fromkeys((counts[0], counts[-1])))
             parts.append(
                 f"{ablation_table(own, prefix)}\n\n"
-                f"Test images a run: {some['test']['n']}; mean ± standard deviation over the seeds "
+                f"Test images a run: {n}; mean ± standard deviation over the seeds "
                 f"{', '.join(map(str, seeds))}, each with its own division of the images; "
                 f"{hardware(some['machine'])}. From `CHECKPOINTS/ablation/*.json`."
             )
