@@ -137,7 +137,7 @@ class IizukaModel(Colorizer):
         alpha: weight of the classification loss.
         style: of the layers.
         sees: channels of the input, 1 for L, 3 for Lab.
-        config: constructor arguments.
+        config: the constructor arguments that are not among these.
     """
 
     def __init__(
@@ -163,8 +163,10 @@ class IizukaModel(Colorizer):
         self.sees = sees
         self.alpha = alpha
         self.output = output
-        self.config = config
         self.class_names = None if class_names is None else list(class_names)
+        self.config = {**config, **style._asdict()}
+        if num_classes is not None:
+            self.config |= {"num_classes": num_classes, "class_names": self.class_names}
         c = style.channels
         self.trunk = _Trunk(sees, style)
         self.class_branch = (
@@ -259,16 +261,7 @@ class JointModel(IizukaModel):
             alpha=alpha,
             style=_Style(width, residual, batch_norm, dropout),
             sees=1,
-            config={
-                "num_classes": num_classes,
-                "class_names": None if class_names is None else list(class_names),
-                "alpha": alpha,
-                "residual": residual,
-                "dropout": dropout,
-                "batch_norm": batch_norm,
-                "width": width,
-                **settings,
-            },
+            config={"alpha": alpha, **settings},
         )
 
 
@@ -294,13 +287,7 @@ class ColorizationOnlyModel(IizukaModel):
             alpha=0.0,
             style=_Style(width, residual, batch_norm, dropout),
             sees=1,
-            config={
-                "residual": residual,
-                "dropout": dropout,
-                "batch_norm": batch_norm,
-                "width": width,
-                **settings,
-            },
+            config=settings,
         )
 
 
@@ -330,15 +317,7 @@ class ClassificationOnlyModel(IizukaModel):
             alpha=1.0,
             style=_Style(width, residual, batch_norm, dropout),
             sees=len(require_choice(sees, "sees", ("L", "lab"))),
-            config={
-                "num_classes": num_classes,
-                "class_names": None if class_names is None else list(class_names),
-                "sees": sees,
-                "residual": residual,
-                "dropout": dropout,
-                "batch_norm": batch_norm,
-                "width": width,
-            },
+            config={"sees": sees},
         )
 
 
