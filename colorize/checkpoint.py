@@ -197,6 +197,11 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     return dict(loaded)
 
 
+def device_of(model: Colorizer) -> torch.device:
+    """Where a model's weights are; the CPU for one without any."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 def list_models() -> list[str]:
     """Names of what is here for ``load_model``: the checkpoints in CHECKPOINTS, those shipped with
     us, and published weights that were fetched. The last weights of a run, ``<name>-last``, can be

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import torch
 
-from colorize.checkpoint import load_model
+from colorize.checkpoint import device_of, load_model
 from colorize.errors import InputError
 from colorize.models import Colorizer, evaluating
 from colorize.pictures import ImageLike, Picture
@@ -36,7 +36,7 @@ def classify_image(
     model = model if isinstance(model, Colorizer) else load_model(model)
     if model.sees != 1:
         raise InputError("model: expected one that sees lightness, got one that sees color")
-    picture = Picture(image, next((p.device for p in model.parameters()), torch.device("cpu")))
+    picture = Picture(image, device_of(model))
     L = picture.reduced(model.look_size if size is None else size)
     with evaluating(model):
         logits = model.class_logits(model(model.pad(L)))

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from colorize import metrics, paths
+from colorize.checkpoint import device_of
 from colorize.color import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize.data import ImageDataset
 from colorize.data.items import Key
@@ -85,7 +86,7 @@ def sweep(
     values: list[dict[str, list[Tensor]]] = [{} for _ in temperatures]
     seen = 0
     with evaluating(model):
-        for batch in _batches(dataset, batch_size, _device(model)):
+        for batch in _batches(dataset, batch_size, device_of(model)):
             seen += len(batch["rgb"])
             measured = _measure(model, batch, temperatures, with_loss)
             for found, own in zip(measured, values, strict=True):
@@ -102,7 +103,7 @@ def sweep(
 @torch.no_grad()
 def colored_batch(model: Colorizer, rgb: Tensor, *, temperature: float | None = None) -> Tensor:
     """Color (N, 3, H, W) uint8 images from their lightness, as the metrics see them: uint8."""
-    L = rgb_to_lab(rgb.to(_device(model)))[:, :1]
+    L = rgb_to_lab(rgb.to(device_of(model)))[:, :1]
     with evaluating(model):
         ab = model.predict_ab(L, temperature=temperature)
     return to_uint8(lab_to_rgb(torch.cat((L, ab), 1)))
@@ -118,7 +119,7 @@ class Recolored(Dataset[dict[str, Tensor]]):
         self, dataset: Dataset[dict[str, Tensor]], model: Colorizer, *, batch_size: int = 32
     ) -> None:
         self.dataset = dataset
-        batches = _batches(dataset, batch_size, _device(model))
+        batches = _batches(dataset, batch_size, device_of(model))
         self.rgb = torch.cat([colored_batch(model, batch["rgb"]).cpu() for batch in batches])
 
     def __len__(self) -> int:
@@ -168,22 +169,23 @@ def labelled_examples(
         InputError: when the model has no class branch or no color.
     """
     found: dict[bool, list[LabelledExample]] = {True: [], False: []}
-    for batch in _batches(dataset, batch_size, _device(model)):
+    for batch in _batches(dataset, batch_size, device_of(model)):
         rgb = batch["rgb"]
-        lab = rgb_to_lab(rgb)
+        L = rgb_to_lab(rgb)[:, :1]
         with evaluating(model), torch.no_grad():
-            logits = model.class_logits(model(model.pad(lab[:, :1])))
+            raw = model(model.pad(L))
+            logits = model.class_logits(raw)
         if logits is None:
             raise InputError(f"model: expected one that classifies, got {type(model).__name__}")
         confidence, predicted = logits.softmax(1).max(1)
-        pictures = [colored_batch(GreyBaseline(), rgb), colored_batch(model, rgb), rgb]
+        colored = to_uint8(lab_to_rgb(torch.cat((L, model.decode(raw, L)), 1)))
+        pictures = [colored_batch(GreyBaseline(), rgb), colored, rgb]
         images = [p.movedim(1, -1).cpu().numpy() for p in pictures]
         for i, label in enumerate(batch["label"].tolist()):
-            grey, colored, truth = (picture[i] for picture in images)
             example = LabelledExample(
-                grey,
-                colored,
-                truth,
+                images[0][i],
+                images[1][i],
+                images[2][i],
                 dataset.classes[int(predicted[i])],
                 float(confidence[i]),
                 dataset.classes[label],
@@ -305,7 +307,3 @@ def _batches(dataset: Dataset[dict[str, Tensor]], batch_size: int, device: torch
     loader = DataLoader(dataset, batch_size, generator=torch.Generator().manual_seed(0))
     for batch in loader:
         yield {name: value.to(device) for name, value in batch.items()}
-
-
-def _device(model: Colorizer) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from colorize.checkpoint import load_model
+from colorize.checkpoint import device_of, load_model
 from colorize.checks import require_choice
 from colorize.color import join_lightness
 from colorize.errors import InputError
@@ -109,7 +109,7 @@ def colorize_image(
     if depth not in (8, 16):
         raise InputError(f"depth: expected 8 or 16 bits, got {depth}")
     model = _loaded(model)
-    picture = Picture(image, _device(model))
+    picture = Picture(image, device_of(model))
     with torch.inference_mode(), evaluating(model):
         L = picture.reduced(_look_size(model, size))
         found = _answers(model, L, temperature, samples, seed, list(hints or ()), picture.size)
@@ -138,7 +138,7 @@ def uncertainty(
     """
     model = _loaded(model)
     _distribution(model, "uncertainty")
-    picture = Picture(image, _device(model))
+    picture = Picture(image, device_of(model))
     L = picture.reduced(_look_size(model, size))
     with evaluating(model):
         raw = model.raw_color(model(model.pad(L)))
@@ -248,10 +248,6 @@ def _paint(picture: Picture, grid: _Grid, upsampling: str, depth: int) -> np.nda
 
 def _loaded(model: ModelLike) -> Colorizer:
     return model if isinstance(model, Colorizer) else load_model(model)
-
-
-def _device(model: Colorizer) -> torch.device:
-    return next((p.device for p in model.parameters()), torch.device("cpu"))
 
 
 def _look_size(model: Colorizer, size: int | None) -> int:
