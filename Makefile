@@ -3,10 +3,19 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install notebook test lint types
+# What "make experiments" trains, where its images lie, and more words for "colorize train".
+SCALE ?= small
+DATA ?=
+EXPERIMENTS ?= study-a study-a-variants
+REPEATED ?= study-a-repeated
+ARGS ?= --resume
+
+.PHONY: help install notebook experiments test lint types
 
 help:
 	@echo "make notebook   run colorization.ipynb in its quick setting (no data set, internet or GPU)"
+	@echo "make experiments SCALE=small DATA=tiny-imagenet-200.zip"
+	@echo "                train and test what is missing of study A"
 	@echo "make test       run the test suite"
 	@echo "make lint types check the style and the types"
 
@@ -21,6 +30,14 @@ $(STAMP): requirements.txt pyproject.toml
 
 notebook: $(STAMP)
 	$(BIN)/python -m colorize notebook --scale quick
+
+TRAIN = $(BIN)/python -m colorize train --scale $(SCALE) $(if $(DATA),--data "$(DATA)") $(ARGS)
+
+# After the experiments two of them again with other seeds, to know how far chance goes. What cannot be
+# trained here (a prior that was not fetched) is named, and does not stop the rest.
+experiments: $(STAMP)
+	status=0; $(TRAIN) $(EXPERIMENTS) || status=$$?; \
+	$(if $(REPEATED),$(TRAIN) $(REPEATED) --seed 1 2 || status=$$?;) exit $$status
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

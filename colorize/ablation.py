@@ -11,30 +11,12 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from colorize.cards import hardware, table
 from colorize.errors import DataError
 from colorize.experiments import STUDY_B
+from colorize.tables import METRICS, Results, hardware, table, verdict
 
-Results = Mapping[str, Mapping[str, Any]]
 _CONFIDENCE = 0.95
-
-
-class Metric(NamedTuple):
-    """How a metric is shown, and which way is better (None: neither)."""
-
-    title: str
-    scale: float = 1.0
-    digits: int = 2
-    better: str | None = "higher"
-
-
-METRICS = {
-    "top1": Metric("top-1 [%]", 100, 1),
-    "top5": Metric("top-5 [%]", 100, 1),
-    "rmse_ab": Metric("RMSE ab", better="lower"),
-    "psnr": Metric("PSNR [dB]"),
-    "colorfulness": Metric("colorfulness", 1, 1, None),
-}
+_SHOWN = ("top1", "top5", "rmse_ab", "psnr", "colorfulness")
 
 
 class Question(NamedTuple):
@@ -129,12 +111,12 @@ def ablation_table(results: Results, prefix: str) -> str:
         )
     rows = []
     for name, runs in grouped.items():
-        cells = [_cell(runs.values(), "test", metric) for metric in METRICS]
+        cells = [_cell(runs.values(), "test", metric) for metric in _SHOWN]
         rows.append([f"`{name}`", str(len(runs)), *cells])
     joint = grouped.get(f"{prefix}-joint", next(iter(grouped.values())))
-    cells = [_cell(joint.values(), "grey", metric) for metric in METRICS]
+    cells = [_cell(joint.values(), "grey", metric) for metric in _SHOWN]
     rows.append(["grey", str(len(joint)), *cells])
-    return table(["experiment", "seeds", *(m.title for m in METRICS.values())], rows)
+    return table(["experiment", "seeds", *(METRICS[key].title for key in _SHOWN)], rows)
 
 
 def inputs_table(results: Results, prefix: str) -> str:
@@ -219,16 +201,6 @@ def readme_section(results: Results, prefixes: Sequence[str]) -> str:
                 f"{hardware(some['machine'])}. From `CHECKPOINTS/ablation/*.json`."
             )
     return "\n\n".join(parts) or "No experiment of study B has been run yet."
-
-
-def verdict(metric: str, found: Difference) -> str:
-    """Whether a difference is one, and for the better or the worse."""
-    better = METRICS[metric].better
-    if not found.decided:
-        return "not decided"
-    if better is None:
-        return "more" if found.mean > 0 else "less"
-    return "better" if (found.mean > 0) == (better == "higher") else "worse"
 
 
 def _answer(

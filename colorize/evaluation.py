@@ -11,9 +11,10 @@ import json
 import math
 import os
 import platform
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import accelerate
 import numpy as np
@@ -31,6 +32,7 @@ from colorize.errors import DataError, InputError
 from colorize.models import Colorizer, evaluating
 from colorize.models.outputs import EuclideanOutput
 
+_NUMBERS = re.compile(r"\[\n[-+.,eE\d\snul]+\]")
 SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
 
 
@@ -49,6 +51,25 @@ class GreyBaseline(Colorizer):
         return L.new_zeros(L.shape[0], 2, *L.shape[2:])
 
 
+class Judge(Protocol):
+    """Something else that is to be measured; see ``colorize.judges``."""
+
+    def update(
+        self, batch: Mapping[str, Tensor], lab: Tensor, ab: Tensor, colored: Tensor
+    ) -> dict[str, Tensor]:
+        """Take in a batch; give (N,) values of its images by name, or nothing.
+
+        Args:
+            batch: of the data set. lab: (N, 3, H, W) of its pictures. ab: (N, 2, H, W) as the
+                model colors them. colored: (N, 3, H, W) uint8, the picture with these.
+        """
+        ...
+
+    def compute(self) -> dict[str, Any]:
+        """What is of all images together, by name."""
+        ...
+
+
 def evaluate(
     model: Colorizer,
     dataset: Dataset[dict[str, Tensor]],
@@ -56,6 +77,8 @@ def evaluate(
     temperature: float | None = None,
     batch_size: int = 32,
     with_loss: bool = False,
+    judges: Sequence[Judge] = (),
+    per_image: bool = False,
 ) -> dict[str, Any]:
     """Metrics of a model over a data set, on the device where the model is.
 
@@ -65,13 +88,22 @@ def evaluate(
         ``colorfulness``, ``colorfulness_truth`` and ``colorfulness_error`` (absolute); of a model
         with a class branch ``top1``, ``top5`` (shares) and ``class_loss`` (nats), of one without a
         color branch only these. With ``with_loss`` what ``model.loss`` gives as well. The spread is
-        that of the images.
+        that of the images. With ``judges`` what they find. With ``per_image``
+        ``images``: the values of single images in the order of the data set, to four digits.
 
     Raises:
         DataError: when the data set is empty.
         InputError: when a temperature is given to a model without one.
     """
-    return sweep(model, dataset, [temperature], batch_size=batch_size, with_loss=with_loss)[0]
+    return sweep(
+        model,
+        dataset,
+        [temperature],
+        batch_size=batch_size,
+        with_loss=with_loss,
+        judges=[judges],
+        per_image=per_image,
+    )[0]
 
 
 def sweep(
@@ -81,23 +113,41 @@ def sweep(
     *,
     batch_size: int = 32,
     with_loss: bool = False,
+    judges: Sequence[Sequence[Judge]] | None = None,
+    per_image: bool = False,
 ) -> list[dict[str, Any]]:
-    """``evaluate`` at several temperatures, with one pass of the net."""
+    """``evaluate`` at several temperatures, with one pass of the net.
+
+    Args:
+        judges: those of each temperature.
+        per_image: whether the first has the values of single images.
+    """
+    asked = [()] * len(temperatures) if judges is None else judges
     values: list[dict[str, list[Tensor]]] = [{} for _ in temperatures]
     seen = 0
     with evaluating(model):
         for batch in _batches(dataset, batch_size, device_of(model)):
             seen += len(batch["rgb"])
-            measured = _measure(model, batch, temperatures, with_loss)
+            measured = _measure(model, batch, temperatures, with_loss, asked)
             for found, own in zip(measured, values, strict=True):
                 for name, value in found.items():
                     own.setdefault(name, []).append(value.cpu())
     if not seen:
         raise DataError("evaluate: expected at least one image, the data set is empty")
-    return [
-        {"temperature": temperature, **_summary({k: torch.cat(v) for k, v in own.items()})}
-        for temperature, own in zip(temperatures, values, strict=True)
+    whole = [{name: torch.cat(parts) for name, parts in own.items()} for own in values]
+    results = [
+        {"temperature": temperature, **_summary(own)}
+        for temperature, own in zip(temperatures, whole, strict=True)
     ]
+    for result, own_judges in zip(results, asked, strict=True):
+        for judge in own_judges:
+            result |= judge.compute()
+    if per_image:
+        results[0]["images"] = {
+            name: [float(f"{value:.4g}") for value in found.tolist()]
+            for name, found in whole[0].items()
+        }
+    return results
 
 
 @torch.no_grad()
@@ -218,6 +268,8 @@ def machine() -> dict[str, Any]:
 def save_results(results: dict[str, Any], path: Path) -> Path:
     """Write results as JSON, a whole file or none; what is not finite becomes null."""
     text = json.dumps(_finite(results), indent=1, allow_nan=False)
+    # A list of numbers is read, and compared in git, as one thing.
+    text = _NUMBERS.sub(lambda found: " ".join(found[0].split()), text)
     with paths.replacing(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
     return path
@@ -242,6 +294,7 @@ def _measure(
     batch: dict[str, Tensor],
     temperatures: Sequence[float | None],
     with_loss: bool,
+    judges: Sequence[Sequence[Judge]],
 ) -> list[dict[str, Tensor]]:
     rgb = batch["rgb"]
     lab = rgb_to_lab(rgb)
@@ -259,7 +312,15 @@ def _measure(
         if model.output is None:
             return [shared for _ in temperatures]
         colors = [model.decode(raw, L, temperature=t) for t in temperatures]
-    return [{**_compare(lab, ab, rgb), **shared} for ab in colors]
+    pictures = [to_uint8(lab_to_rgb(torch.cat((L, ab), 1))) for ab in colors]
+    found = [
+        {**_compare(lab, ab, rgb, colored), **shared}
+        for ab, colored in zip(colors, pictures, strict=True)
+    ]
+    for own, asked, ab, colored in zip(found, judges, colors, pictures, strict=True):
+        for judge in asked:
+            own |= judge.update(batch, lab, ab, colored)
+    return found
 
 
 def class_metrics(logits: Tensor, label: Tensor) -> dict[str, Tensor]:
@@ -271,8 +332,7 @@ def class_metrics(logits: Tensor, label: Tensor) -> dict[str, Tensor]:
     }
 
 
-def _compare(lab: Tensor, ab: Tensor, rgb: Tensor) -> dict[str, Tensor]:
-    colored = to_uint8(lab_to_rgb(torch.cat((lab[:, :1], ab), 1)))
+def _compare(lab: Tensor, ab: Tensor, rgb: Tensor, colored: Tensor) -> dict[str, Tensor]:
     return {
         "rmse_ab": metrics.rmse_ab(ab, lab[:, 1:]),
         "rmse_rgb": metrics.rmse_rgb(colored, rgb),
@@ -293,8 +353,9 @@ def _finite(value: Any) -> Any:
 
 
 def _summary(values: dict[str, Tensor]) -> dict[str, Any]:
-    means = {name: {"mean": float(v.double().mean())} for name, v in values.items()}
-    for name, v in values.items():
+    numbers = {name: v for name, v in values.items() if name != "label"}
+    means = {name: {"mean": float(v.double().mean())} for name, v in numbers.items()}
+    for name, v in numbers.items():
         # These come as one number a batch; they have no spread over the images.
         if name not in ("loss", "color_loss"):
             means[name]["std"] = float(v.double().std(correction=0))

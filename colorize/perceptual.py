@@ -24,7 +24,7 @@ from colorize.checks import require_tensor
 from colorize.errors import DataError, InputError
 
 # AlexNet's last pooling has nothing to look at in smaller images.
-_SMALLEST = 31
+SMALLEST = 31
 _CACHE = "torch's weight cache (hub/checkpoints in the folder TORCH_HOME)"
 
 
@@ -79,9 +79,9 @@ class PerceptualMetrics:
             raise InputError(
                 f"LPIPS and FID: expected uint8 images, got {predicted.dtype} and {target.dtype}"
             )
-        if min(predicted.shape[2:]) < _SMALLEST:
+        if min(predicted.shape[2:]) < SMALLEST:
             raise InputError(
-                f"LPIPS: expected images of at least {_SMALLEST}x{_SMALLEST} pixels, "
+                f"LPIPS: expected images of at least {SMALLEST}x{SMALLEST} pixels, "
                 f"got {tuple(predicted.shape[2:])}"
             )
         self._images += len(predicted)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Sized
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +16,10 @@ from torch import Tensor
 from colorize import paths
 from colorize.color import lab_to_rgb
 from colorize.errors import InputError
+from colorize.tables import METRICS, Results, measured
 
-_LABELS = {
-    "rmse_ab": "RMSE ab",
-    "rmse_rgb": "RMSE RGB [levels]",
-    "psnr": "PSNR [dB]",
-    "ssim": "SSIM",
-    "colorfulness": "colorfulness",
-}
 _MIDDLE_L = 65.0
+_MARKS = "osD^vP*X<>ph"
 
 
 def save(figure: Figure, name: str, folder: Path | None = None) -> Figure:
@@ -91,7 +86,7 @@ def ab_histogram(ab: Tensor, bin_centers: Tensor) -> Figure:
     return figure
 
 
-def learning_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
+def learning_curves(results: Results) -> Figure:
     """Loss of training and validation for every model, and colorfulness along training."""
     require_some(results, "results")
     n = len(results)
@@ -120,46 +115,84 @@ def learning_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def metric_bars(
-    results: Mapping[str, Mapping[str, Any]], metrics: Sequence[str], *, bounds: bool = True
-) -> Figure:
-    """Bars of some metrics on the test set, one bar a model; the line is the standard error.
+def metric_bars(results: Results, metrics: Sequence[str], *, bounds: bool = True) -> Figure:
+    """Bars of some metrics on the test set, one bar an experiment: the mean over its seeds, a dot
+    for each seed where there are several, and a line for the standard error over the images.
 
     Args:
-        metrics: of rmse_ab, rmse_rgb, psnr, ssim, colorfulness.
+        metrics: of ``colorize.tables.METRICS``; those that no result has are left out.
         bounds: draw grey, and for colorfulness the truth, as dashed lines.
     """
     require_some(results, "results")
     require_some(metrics, "metrics")
-    unknown = [m for m in metrics if m not in _LABELS]
+    unknown = [m for m in metrics if m not in METRICS]
     if unknown:
-        raise InputError(f"metrics: expected some of {', '.join(_LABELS)}; got {unknown}")
-    height = 1.2 + 0.32 * len(results)
-    figure, axes = _row(len(metrics), 3.6, height)
-    names = list(results)
-    for index, (axis, metric) in enumerate(zip(axes, metrics, strict=True)):
-        found = [results[name]["test"] for name in names]
-        errors = [f[metric]["std"] / f["n"] ** 0.5 for f in found]
-        axis.barh(
-            names, [f[metric]["mean"] for f in found], xerr=errors, color="tab:blue", height=0.6
-        )
-        axis.set_xlabel(_LABELS[metric])
-        axis.invert_yaxis()
-        if index:
-            axis.set_yticklabels([])
+        raise InputError(f"metrics: expected some of {', '.join(METRICS)}; got {unknown}")
+    runs: dict[str, list[Mapping[str, Any]]] = {}
+    for result in results.values():
+        runs.setdefault(result["experiment"]["name"], []).append(result)
+    there = [
+        m for m in metrics if any(measured(r["test"], m) is not None for r in results.values())
+    ]
+    require_some(there, "metrics that were measured")
+    figure, axes = _row(len(there), 3.2, 1.2 + 0.3 * len(runs))
+    some = next(iter(results.values()))
+    for index, (axis, metric) in enumerate(zip(axes, there, strict=True)):
+        for row, own in enumerate(runs.values()):
+            _draw_bar(axis, row, [result["test"] for result in own], metric)
+        axis.set_xlabel(METRICS[metric].title)
+        axis.set_yticks(range(len(runs)), list(runs) if index == 0 else [""] * len(runs))
+        axis.set_ylim(len(runs) - 0.4, -0.6)
         if bounds:
-            some = results[names[0]]
-            axis.axvline(some["grey"][metric]["mean"], color="grey", ls="--", label="grey")
-            if metric == "colorfulness":
-                truth = some["test"]["colorfulness_truth"]["mean"]
-                axis.axvline(truth, color="tab:green", ls="--", label="truth")
-    figure.legend(
-        *axes[-1].get_legend_handles_labels(), loc="outside upper right", ncols=2, fontsize=8
-    )
+            _draw_bounds(axis, some, metric)
+    handles = _handles(axes)
+    if handles:
+        figure.legend(
+            handles.values(), handles.keys(), loc="outside upper right", ncols=2, fontsize=8
+        )
     return figure
 
 
-def temperature_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
+def capacity_chart(
+    results: Results,
+    rates: Mapping[str, float],
+    metrics: Sequence[str] = ("rmse_ab", "colorfulness_error"),
+) -> Figure:
+    """Quality against parameters, and against the time of training, one point a run and one mark an
+    experiment.
+
+    Args:
+        rates: images a second that training takes in, by the class of the model, measured in one
+            run on one machine (``benchmarks/speed.py``); the time is that of the images that a
+            model has seen. Models without a rate are left out.
+    """
+    shown = [r for r in results.values() if r["experiment"]["model"] in rates]
+    require_some(shown, "results with a rate")
+    names = list(dict.fromkeys(r["experiment"]["name"] for r in shown))
+    figure = Figure(figsize=(8.4, 2.8 * len(metrics) + 0.8), layout="constrained")
+    grid = figure.subplots(len(metrics), 2, squeeze=False, sharey="row")
+    for line, metric in zip(grid, metrics, strict=True):
+        for r in shown:
+            name = r["experiment"]["name"]
+            index = names.index(name)
+            minutes = r["images_seen"] / rates[r["experiment"]["model"]] / 60
+            value = measured(r["test"], metric)
+            if value is None:
+                continue
+            mark, color = _MARKS[index % len(_MARKS)], f"C{index % 10}"
+            for axis, x in zip(line, (r["parameters"] / 1e6, minutes), strict=True):
+                axis.plot(x, METRICS[metric].scale * value, mark, color=color, ms=7, label=name)
+        line[0].set_ylabel(METRICS[metric].title)
+        for axis, title in zip(line, ("million parameters", "minutes of training"), strict=True):
+            axis.set_xlabel(title)
+            axis.set_xlim(left=0, right=1.05 * axis.get_xlim()[1])
+            axis.grid(color="0.92")
+    handles = _handles(grid.flatten())
+    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8)
+    return figure
+
+
+def temperature_curves(results: Results) -> Figure:
     """RMSE ab, PSNR and colorfulness against the temperature, from T = 1 to 0, for every model."""
     require_some(results, "results")
     figure, axes = _row(3, 3.6, 3.2)
@@ -175,7 +208,7 @@ def temperature_curves(results: Mapping[str, Mapping[str, Any]]) -> Figure:
                     label=name,
                 )
         axis.set_xlabel("temperature T")
-        axis.set_ylabel(_LABELS[metric])
+        axis.set_ylabel(METRICS[metric].title)
         axis.set_xlim(1.03, -0.03)
     some = next(iter(results.values()))
     truth = some["test"]["colorfulness_truth"]["mean"]
@@ -230,6 +263,38 @@ def comparison_grid(
     for axis, title in zip(grid[0], columns or [], strict=False):
         axis.set_title(title, fontsize=9)
     return figure
+
+
+def _draw_bar(axis: Axes, row: int, tests: Sequence[Mapping[str, Any]], metric: str) -> None:
+    scale = METRICS[metric].scale
+    values = [scale * v for test in tests if (v := measured(test, metric)) is not None]
+    if not values:
+        return
+    first = next(test for test in tests if measured(test, metric) is not None)
+    error = scale * first[metric].get("std", 0.0) / first["n"] ** 0.5
+    mean = sum(values) / len(values)
+    axis.barh(row, mean, xerr=error or None, color="tab:blue", height=0.6)
+    if len(values) > 1:
+        axis.plot(values, [row] * len(values), "k.", ms=5)
+
+
+def _draw_bounds(axis: Axes, result: Mapping[str, Any], metric: str) -> None:
+    scale = METRICS[metric].scale
+    grey = measured(result["grey"], metric)
+    truth = measured(result["test"], f"{metric}_truth")
+    if grey is not None:
+        axis.axvline(scale * grey, color="grey", ls="--", label="grey")
+    if truth is not None:
+        axis.axvline(scale * truth, color="tab:green", ls="--", label="truth")
+
+
+def _handles(axes: Iterable[Axes]) -> dict[str, Any]:
+    """What a legend of several panels shows, each label once."""
+    found: dict[str, Any] = {}
+    for axis in axes:
+        handles, labels = axis.get_legend_handles_labels()
+        found.update(zip(labels, handles, strict=True))
+    return found
 
 
 def require_some(values: Sized, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from colorize import paths
 from colorize.cards import write_card
-from colorize.checkpoint import SUFFIX, load_checkpoint, load_weights
+from colorize.checkpoint import SUFFIX, load_checkpoint, load_weights, set_temperature
 from colorize.data import (
     ColorizationDataset,
     Division,
@@ -24,7 +24,7 @@ from colorize.data import (
     bundled_dataset,
 )
 from colorize.encoders import encoder_weights
-from colorize.errors import CheckpointError, MissingPriorError
+from colorize.errors import CheckpointError
 from colorize.evaluation import (
     SWEEP,
     GreyBaseline,
@@ -35,7 +35,9 @@ from colorize.evaluation import (
     save_results,
     sweep,
 )
-from colorize.experiments import STUDY_A, DataSpec, Experiment
+from colorize.experiments import DataSpec, Experiment
+from colorize.findings import best_temperature
+from colorize.judges import field_judges, rebalanced_accuracy
 from colorize.models import MODEL_CLASSES, Colorizer, QuantizedOutput, UNetModel
 from colorize.optim import initialise
 from colorize.prior import (
@@ -72,10 +74,10 @@ def run_folder(experiment: Experiment) -> Path:
 def is_trained(experiment: Experiment) -> bool:
     """Whether a run was finished and tested: its results are there, and no state is left.
 
-    Of the many runs of an ablation the results are kept, the weights only where they were trained.
+    Weights are asked for only where they are kept (``Experiment.keeps_weights``).
     """
     folder = run_folder(experiment)
-    kept = (".json",) if experiment.folder else (SUFFIX, ".json")
+    kept = (SUFFIX, ".json") if experiment.keeps_weights else (".json",)
     there = [(folder / f"{experiment.run}{end}").is_file() for end in kept]
     return all(there) and not state_path(folder, experiment.run).is_file()
 
@@ -126,6 +128,11 @@ def load_splits(
     return Splits(load("train"), load("val"), load("test"))
 
 
+def images_digest(dataset: ImageDataset) -> str:
+    """SHA-256 of the sorted names of the images, to know whether two sets are the same."""
+    return hashlib.sha256("\n".join(sorted(dataset.names)).encode()).hexdigest()
+
+
 def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Tensor:
     """The prior of a training set: counted once, kept in ``folder``, then read from there.
 
@@ -133,8 +140,7 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
     again.
     """
     path = folder / f"prior-{spec.label}.json"
-    names = "\n".join(sorted(train_set.names))
-    identity = hashlib.sha256(names.encode()).hexdigest()
+    identity = images_digest(train_set)
     counted = path.is_file() and path.with_suffix(".npy").is_file()
     if not (counted and load_results(path).get("images_sha256") == identity):
         whole = (
@@ -152,6 +158,25 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
         }
         save_prior(found.counts, spec.label, record, folder=folder)
     return load_prior(spec.label, folder=folder)
+
+
+def training_priors(spec: DataSpec, train_set: ImageDataset, folder: Path) -> dict[str, Tensor]:
+    """``training_prior`` as it is ("plain"), smoothed over the plane ("ab") and along the index of
+    the bins ("index"); all are kept in ``folder`` with their records.
+    """
+    plain = training_prior(spec, train_set, folder)
+    kinds = ("ab", "index")
+    return {"plain": plain} | {k: _smoothed(plain, spec.label, k, folder) for k in kinds}
+
+
+def _smoothed(prior: Tensor, name: str, kind: str, folder: Path) -> Tensor:
+    if kind == "ab":
+        smooth = smooth_prior(prior, published_bin_centers())
+    else:
+        smooth = smooth_prior_along_index(prior)
+    record = {"of": f"prior-{name}", "smoothing": kind, "sigma": 5.0}
+    save_prior(smooth, f"{name}-smooth-{kind}", record, folder=folder)
+    return smooth
 
 
 def experiment_weights(
@@ -172,12 +197,7 @@ def experiment_weights(
         # The authors' file is the same at every scale.
         name, prior = experiment.prior, load_prior(experiment.prior)
     if experiment.smoothing is not None:
-        if experiment.smoothing == "ab":
-            prior = smooth_prior(prior, published_bin_centers())
-        else:
-            prior = smooth_prior_along_index(prior)
-        record = {"of": f"prior-{name}", "smoothing": experiment.smoothing, "sigma": 5.0}
-        save_prior(prior, f"{name}-smooth-{experiment.smoothing}", record, folder=folder)
+        prior = _smoothed(prior, name, experiment.smoothing, folder)
     return class_weights(prior, experiment.lam)
 
 
@@ -241,6 +261,7 @@ def run_experiment(
         one has them, the others get an empty dict.
     """
     splits = load_splits(experiment, root) if splits is None else splits
+    options = options or FitOptions()
     folder = run_folder(experiment)
     priors = scale_folder(paths.precalculated(), experiment.scale)
     save_bin_centers(priors / FILE_NAME)
@@ -261,19 +282,32 @@ def run_experiment(
     )
     if not fitted.main_process:
         return {}
+    if experiment.tempered:
+        temper(experiment, splits.val)
     results = {
         "experiment": dataclasses.asdict(experiment),
         "steps": fitted.steps,
         "images_seen": fitted.steps * recipe.batch_size,
         "seconds": fitted.curve[-1]["seconds"],
+        "precision": options.mixed_precision,
         "curve": fitted.curve,
         **run_test(experiment, splits),
     }
     save_results(results, folder / f"{experiment.run}.json")
-    if not experiment.folder:
+    if experiment.keeps_weights:
         write_card(results, folder / f"{experiment.run}.md")
     state_path(folder, experiment.run).unlink(missing_ok=True)
     return results
+
+
+def temper(experiment: Experiment, val: ImageDataset) -> None:
+    """Give a trained model the temperature that is best on the validation images."""
+    folder = run_folder(experiment)
+    best = folder / f"{experiment.run}{SUFFIX}"
+    points = _validation_sweep(load_checkpoint(best), val)["validation_sweep"]
+    for path in (best, folder / f"{experiment.run}-last{SUFFIX}"):
+        if path.is_file():
+            set_temperature(path, best_temperature(points))
 
 
 def test_again(
@@ -287,9 +321,11 @@ def test_again(
     folder = run_folder(experiment)
     results = load_results(folder / f"{experiment.run}.json")
     splits = load_splits(experiment, root) if splits is None else splits
+    if experiment.tempered:
+        temper(experiment, splits.val)
     results.update(run_test(experiment, splits))
     save_results(results, folder / f"{experiment.run}.json")
-    if not experiment.folder:
+    if experiment.keeps_weights:
         write_card(results, folder / f"{experiment.run}.md")
     return results
 
@@ -311,13 +347,23 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
                 "images": len(part),
                 "grey_left_out": len(part.grey),
                 "rejected": len(part.rejected),
+                "images_sha256": images_digest(part),
             }
             for name, part in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         },
         "test_last": None,
         **measure(model, splits.test),
+        **_validation_sweep(model, splits.val),
         **_test_others(experiment, model, splits.test),
     }
+
+
+def _validation_sweep(model: Colorizer, val: ImageDataset) -> dict[str, Any]:
+    """Temperatures are chosen on images that are not those of the test."""
+    if not isinstance(model.output, QuantizedOutput):
+        return {}
+    judges = [[rebalanced_accuracy()] for _ in SWEEP]
+    return {"validation_sweep": sweep(model, val, SWEEP, judges=judges)}
 
 
 def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -> dict[str, Any]:
@@ -345,86 +391,15 @@ def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -
 def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
     """A model at its own temperature and at those of the sweep, and grey, on the same images."""
     temperatures = SWEEP if isinstance(model.output, QuantizedOutput) else ()
-    test, *swept = sweep(model, dataset, [None, *temperatures])
+    colors = model.output is not None
+    judges = [field_judges(dataset.classes) if colors else []]
+    judges += [[rebalanced_accuracy()] for _ in temperatures]
+    test, *swept = sweep(model, dataset, [None, *temperatures], judges=judges, per_image=colors)
+    grey = field_judges(dataset.classes, truth=False)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "test": test,
         "sweep": swept,
-        "grey": evaluate(GreyBaseline(), dataset),
+        "grey": evaluate(GreyBaseline(), dataset, judges=grey, per_image=True),
         "machine": machine(),
     }
-
-
-@dataclass(frozen=True)
-class Study:
-    """What there is of some experiments at one scale.
-
-    Attributes:
-        experiments: all of them, scaled, by the name of the run.
-        results: of those that were trained.
-        missing: why the others have none.
-    """
-
-    experiments: dict[str, Experiment]
-    results: dict[str, dict[str, Any]]
-    missing: dict[str, str]
-
-    def model(self, name: str) -> Colorizer:
-        """The trained model of a run."""
-        return load_checkpoint(run_folder(self.experiments[name]) / f"{name}{SUFFIX}")
-
-
-def run_study(
-    scale: str,
-    root: Path | Mapping[str, Path] | None = None,
-    *,
-    train: bool,
-    experiments: Mapping[str, Experiment] = STUDY_A,
-    seeds: Sequence[int] = (0,),
-    options: FitOptions | None = None,
-    known: Splits | None = None,
-) -> Study:
-    """Load the results of experiments at a scale; with ``train``, train what has none.
-
-    An experiment whose needs are not met (the ImageNet prior was not fetched, its starting point
-    was not trained) is named in ``missing`` with the reason; any other error is raised.
-
-    Args:
-        root: as of ``run_experiment``; or by the name of the data set, where there are several.
-        seeds: all experiments are run with the first one, then all with the next.
-        known: the images of ``simplified``, when they are loaded already.
-    """
-    scaled = [e.scaled(scale) for e in experiments.values()]
-    runs = [replace(e, seed=seed) for seed in seeds for e in scaled]
-    study = Study({run.run: run for run in runs}, {}, {})
-    loaded: dict[object, Splits] = {}
-    if known is not None:
-        loaded[_images_of(STUDY_A["simplified"].scaled(scale))] = known
-    for name, experiment in study.experiments.items():
-        if is_trained(experiment):
-            study.results[name] = load_results(run_folder(experiment) / f"{name}.json")
-        elif not train:
-            study.missing[name] = (
-                f"not trained yet: python -m colorize train {experiment.name} --scale {scale}"
-                + (f" --seed {experiment.seed}" if experiment.seed else "")
-            )
-        else:
-            if _images_of(experiment) not in loaded:
-                own = root.get(experiment.data.name) if isinstance(root, Mapping) else root
-                loaded = {_images_of(experiment): load_splits(experiment, own)}
-            try:
-                study.results[name] = run_experiment(
-                    experiment,
-                    splits=loaded[_images_of(experiment)],
-                    resume=True,
-                    options=options,
-                )
-            except (MissingPriorError, CheckpointError) as error:
-                study.missing[name] = str(error)
-    return study
-
-
-def _images_of(experiment: Experiment) -> object:
-    """What two experiments must have in common to share their images."""
-    recipe, seed = experiment.recipe, experiment.seed if experiment.data.reseed else 0
-    return experiment.data, seed, recipe.crop, recipe.test_crop, recipe.rotation, recipe.zoom

@@ -6,87 +6,115 @@ import copy
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from made_up import MACHINE, as_before, cells, result, study, tables_in
 
 from colorize import cards as c
 from colorize.errors import DataError
 from colorize.experiments import EXPERIMENTS, get_experiment
 
-MACHINE = {"platform": "Linux x86_64", "cores": 2, "gpu": None, "torch": "2.9.1"}
-
-
-def _measured(seed: int, n: int = 40) -> dict[str, Any]:
-    rng = np.random.default_rng(seed)
-    found = {key: {"mean": float(rng.uniform(1, 30)), "std": 3.0} for key in c.COLUMNS}
-    return {"n": n, **found, "colorfulness_truth": {"mean": 34.68, "std": 20.09}}
-
-
-def _results(name: str = "simplified", scale: str = "small", seed: int = 0) -> dict[str, Any]:
-    experiment = dataclasses.replace(get_experiment(name, scale), seed=seed)
-    parts = {"train": 6491, "val": 807, "test": 812}
-    return {
-        "experiment": dataclasses.asdict(experiment),
-        "images_seen": 129280,
-        "seconds": 1974.0,
-        "parameters": 3869529,
-        "data": {k: {"images": n, "grey_left_out": 7, "rejected": 0} for k, n in parts.items()},
-        "test": _measured(1),
-        "test_last": None,
-        "grey": _measured(2),
-        "machine": MACHINE,
-    }
-
-
-def _cells(table: str) -> list[list[str]]:
-    """The rows of a Markdown table, each of as many cells as its header."""
-    lines = table.splitlines()
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    assert all(line.startswith("| ") and line.endswith(" |") for line in lines)
-    assert {len(row) for row in rows} == {len(rows[0])}
-    assert set(rows[1]) == {"---"}
-    return [rows[0], *rows[2:]]
-
-
-def test_a_table() -> None:
-    text = c.table(["a", "b"], [["1", "2"], ["3", "4"]])
-    assert text == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"
-
-
-def test_spread() -> None:
-    value = {"mean": 15.256, "std": 5.304}
-    assert c.spread(value) == "15.26 ± 5.30"
-    assert c.spread(value, 0) == "15 ± 5"
+COLUMNS = ("rmse_ab", "rmse_rgb", "psnr", "ssim", "colorfulness")
+TITLES = ["RMSE ab", "RMSE RGB", "PSNR [dB]", "SSIM", "colorfulness"]
 
 
 @pytest.mark.parametrize("last", [False, True])
 def test_the_table_of_metrics(last: bool) -> None:
-    results = {"simplified": _results(), "rebalanced": _results("rebalanced")}
-    results["rebalanced"]["test"] = _measured(5)
+    results = study("simplified", "rebalanced")
     if last:
-        results["simplified"]["test_last"] = _measured(6)
-    header, *rows = _cells(c.metrics_table(results))
-    assert header[:2] == ["model", "parameters"] and header[2:] == list(c.COLUMNS.values())
+        results["simplified"]["test_last"] = result("simplified", seed=9)["test"]
+    header, *rows = cells(c.metrics_table(results))
+    assert header == ["model", "parameters", *TITLES]
     names = ["simplified", *(["simplified, last step"] if last else []), "rebalanced"]
     assert [row[0] for row in rows] == [*names, "grey", "truth"]
     tests = [results["simplified"]["test"]]
     tests += [results["simplified"]["test_last"]] if last else []
     tests += [results["rebalanced"]["test"], results["simplified"]["grey"]]
     for row, found in zip(rows, tests, strict=False):
-        for cell, key in zip(row[2:], c.COLUMNS, strict=True):
-            mean, spread = (float(part) for part in cell.split(" ± "))
+        for cell, key in zip(row[2:], COLUMNS, strict=True):
+            mean, std = (float(part) for part in cell.split(" ± "))
             digits = 3 if key == "ssim" else 2
-            assert (mean, spread) == (round(found[key]["mean"], digits), 3.0)
+            assert mean == round(found[key]["mean"], digits)
+            assert std == round(found[key]["std"], digits)
     assert [row[1] for row in rows[:-2]] == ["3.9 M"] * (len(rows) - 2)
-    assert rows[-1][2:] == ["0", "0", "∞", "1", "34.68 ± 20.09"]
+    assert rows[-1][2:] == ["0", "0", "∞", "1", "35.00 ± 9.00"]
+
+
+def test_the_last_step_has_a_row_only_when_it_is_another_one() -> None:
+    """With a falling rate the last weights often are the best ones."""
+    results = study("simplified")
+    best = results["simplified"]["test"]
+    plain = c.metrics_table(results)
+    results["simplified"]["test_last"] = copy.deepcopy(best)
+    assert c.metrics_table(results) == plain
+    results["simplified"]["test_last"]["psnr"]["mean"] += 0.02
+    assert "simplified, last step" in c.metrics_table(results)
+
+
+def test_labels_have_columns_where_they_were_measured() -> None:
+    results = study("simplified")
+    results["simplified"]["test"] |= {"top1": {"mean": 0.5, "std": 0.5}, "top5": {"mean": 0.915}}
+    header, row, grey, truth = cells(c.metrics_table(results))
+    assert header[-2:] == ["top-1 [%]", "top-5 [%]"]
+    assert row[-2:] == ["50.0", "91.5"] and grey[-2:] == truth[-2:] == ["", ""]
+
+
+def test_the_fields_metrics() -> None:
+    results = study("simplified", "rebalanced")
+    text = c.field_table(results)
+    table, below = text.split("\n\n")
+    header, *rows = cells(table)
+    assert header == [
+        *("model", "AuC [%]", "AuC, rebalanced [%]", "colorfulness error", "recognized [%]"),
+        "recognized, own classes [%]",
+    ]
+    assert [row[0] for row in rows] == ["simplified", "rebalanced", "grey", "truth"]
+    test, grey = results["rebalanced"]["test"], results["simplified"]["grey"]
+    for row, found in ((rows[1], test), (rows[2], grey)):
+        assert row[1] == f"{100 * found['auc']['mean']:.1f}"
+        assert row[2] == f"{100 * found['auc_rebalanced']['value']:.1f}"
+        assert row[3] == f"{found['colorfulness_error']['mean']:.1f}"
+        assert row[4] == f"{100 * found['recognized']['mean']:.1f}"
+    assert rows[3][1:] == ["100.0", "100.0", "0.0", "75.0", "75.0"]
+    assert below == (
+        "Not measured here: LPIPS needs the weights of AlexNet. "
+        "FID needs the package torch-fidelity."
+    )
+
+
+def test_the_fields_metrics_with_lpips_and_fid_and_without_the_rest() -> None:
+    results = study("simplified")
+    for part, lpips in (("test", 0.1234), ("grey", 0.3)):
+        found = results["simplified"][part]
+        found |= {"lpips": {"mean": lpips, "std": 0.1}, "fid": {"value": 43.21}}
+        for key in ("recognized", "recognized_own"):
+            del found[key]
+        found["recognized"] = {"missing": "the classes are none of ImageNet's"}
+        found["auc_rebalanced"] = {"missing": "the prior is not here"}
+    for key in ("recognized_truth", "recognized_own_truth"):
+        del results["simplified"]["test"][key]
+    table, below = c.field_table(results).split("\n\n")
+    header, row, grey, truth = cells(table)
+    assert header[3:] == ["LPIPS", "FID"]
+    assert (row[3:], grey[3:]) == (["0.123", "43.2"], ["0.300", "43.2"])
+    assert truth[1:] == ["100.0", "0.0", "0.000", "0.0"]
+    assert "AuC, rebalanced [%]: the prior is not here." in below
+    assert "recognized [%]: the classes are none of ImageNet's." in below
+
+
+def test_results_of_an_older_version_have_no_row_among_the_fields_metrics() -> None:
+    results = study("simplified", "rebalanced")
+    old = {**results, "simplified": as_before(results["simplified"])}
+    rows = cells(c.field_table(old).split("\n\n")[0])
+    assert [row[0] for row in rows[1:]] == ["rebalanced", "grey", "truth"]
+    assert "|" not in c.field_table({"simplified": old["simplified"]})
 
 
 @pytest.mark.parametrize("name", [n for n, e in EXPERIMENTS.items() if not e.folder])
 @pytest.mark.parametrize("scale", ["paper", "small", "quick"])
 def test_every_card(name: str, scale: str) -> None:
-    results = _results(name, scale, seed=3)
+    results = result(name, scale=scale, seed=3)
     experiment = get_experiment(name, scale)
     text = c.card(results)
     recipe = experiment.recipe
@@ -94,7 +122,7 @@ def test_every_card(name: str, scale: str) -> None:
         f"# {name}\n\n{experiment.claim}\n",
         f"`{experiment.model}`",
         "3,869,529 parameters",
-        "train 6,491, val 807, test 812; 21 grey ones left out",
+        "train 6,491, val 807, test 40; 21 grey ones left out",
         f"{len(experiment.data.classes) or 'all'} classes",
         f"λ = {experiment.lam}" if experiment.prior else "rebalancing: none,",
         f"{recipe.optimizer}, peak rate {recipe.lr:g}, {recipe.schedule} schedule",
@@ -104,6 +132,7 @@ def test_every_card(name: str, scale: str) -> None:
         "## Test, n = 40,",
         "## Limits",
         c.metrics_table({name: results}),
+        c.field_table({name: results}),
     ):
         assert part in text, part
     assert f"Terms: {c.TERMS[experiment.data.name]}." in text
@@ -111,18 +140,19 @@ def test_every_card(name: str, scale: str) -> None:
     assert "smoothed over ab" in text or experiment.smoothing is None
     for key, value in experiment.options.items():
         assert f"{key} = {value}" in text
-    assert "None" not in text and "{" not in text
+    assert not re.search(r"None|nan|\{", text)
+    tables_in(text)
 
 
 def test_the_card_of_a_gpu() -> None:
-    results = _results()
+    results = result("simplified")
     results["machine"] = {**MACHINE, "gpu": "Tesla T4"}
     assert "(Linux x86_64, Tesla T4, torch 2.9.1)" in c.card(results)
 
 
 def test_the_command_in_a_card_is_the_one_that_made_it() -> None:
     """Epochs or a recipe that are not those of the scale belong to the command."""
-    results = _results()
+    results = result("simplified")
     recipe = results["experiment"]["recipe"]
     recipe["epochs"] = 0.2
     (command,) = re.findall(r"`(python -m colorize train [^`]*)`", c.card(results))
@@ -131,19 +161,19 @@ def test_the_command_in_a_card_is_the_one_that_made_it() -> None:
 
 def test_write_card(tmp_path: Path) -> None:
     path = tmp_path / "new" / "simplified.md"
-    assert c.write_card(_results(), path) == path
-    assert path.read_text(encoding="utf-8") == c.card(_results())
+    assert c.write_card(result("simplified"), path) == path
+    assert path.read_text(encoding="utf-8") == c.card(result("simplified"))
     assert [p.name for p in path.parent.iterdir()] == ["simplified.md"]
-    broken = {key: value for key, value in _results().items() if key != "grey"}
+    broken = {key: value for key, value in result("simplified").items() if key != "grey"}
     with pytest.raises(KeyError, match="grey"):
         c.write_card(broken, path)
-    assert path.read_text(encoding="utf-8") == c.card(_results())
+    assert path.read_text(encoding="utf-8") == c.card(result("simplified"))
     assert [p.name for p in path.parent.iterdir()] == ["simplified.md"]
 
 
 def test_the_table_of_experiments() -> None:
     described = {name: dataclasses.asdict(e) for name, e in EXPERIMENTS.items()}
-    header, *rows = _cells(c.experiments_table(described))
+    header, *rows = cells(c.experiments_table(described))
     assert header == ["experiment", "differs from", "model and prior", "claim"]
     for row, experiment in zip(rows, EXPERIMENTS.values(), strict=True):
         assert row[0] == f"`{experiment.name}`" and row[1] == (experiment.parent or "")
@@ -152,52 +182,69 @@ def test_the_table_of_experiments() -> None:
         assert row[3] == experiment.claim
 
 
-def _pair(change: float, spread: float, n: int = 100) -> dict[str, Any]:
-    child, parent = _results("simplified"), _results("rebalanced-ours")
-    for results in (child, parent):
-        results["test"] = copy.deepcopy(_measured(1, n))
-        for key in c.COLUMNS:
-            results["test"][key] = {"mean": 20.0, "std": spread}
-    for key in c.COLUMNS:
-        child["test"][key]["mean"] += change
-    return {"rebalanced-ours": parent, "simplified": child}
-
-
-@pytest.mark.parametrize(
-    ("change", "spread", "cell"),
-    [
-        # Two means of 100 images of spread 3: a standard error of 3 * sqrt(2 / 100) = 0.42.
-        (1.0, 3.0, "+1.00 (± 0.42)"),
-        (-1.0, 3.0, "-1.00 (± 0.42)"),
-        (0.8, 3.0, "+0.80 (± 0.42, undecided)"),
-        (-0.5, 3.0, "-0.50 (± 0.42, undecided)"),
-    ],
-)
-def test_a_finding_is_decided_by_two_standard_errors(
-    change: float, spread: float, cell: str
-) -> None:
-    _, row = _cells(c.findings_table(_pair(change, spread)))
-    assert row[0] == "simplified against rebalanced-ours"
-    assert row[1:4] == [cell] * 3
-    assert row[4] == EXPERIMENTS["simplified"].claim
-
-
-def test_findings_need_both_on_the_same_images() -> None:
-    pair = _pair(1.0, 3.0)
-    nothing = "No experiment and its parent"
-    assert c.findings_table({"simplified": pair["simplified"]}).startswith(nothing)
-    assert c.findings_table({}).startswith(nothing)
-    pair["simplified"]["test"]["n"] = 99
-    assert c.findings_table(pair).startswith(nothing)
-
-
 def test_protocol() -> None:
-    results = {"a": _results(), "b": _results(seed=2)}
+    results = {"a": result("simplified"), "b": result("simplified", seed=2)}
     text = c.protocol(results)
-    for part in ("n = 40 images", "seed 0, 2", "Linux x86_64, 2 cores, no GPU, torch 2.9.1"):
-        assert part in text
-    without = {key: value for key, value in _results().items() if key != "experiment"}
-    assert "seed" not in c.protocol({"a": without})
+    for part in (
+        *("n = 40 images", "center crops of 64 px", "7 grey ones left out", "seed 0, 2,"),
+        *("trained in float32;", "Linux x86_64, 2 cores, no GPU, torch 2.9.1"),
+    ):
+        assert part in text, part
+    # What `colorize evaluate` measures was trained by somebody else.
+    measured = {k: v for k, v in results["a"].items() if k not in ("experiment", "data")}
+    text = c.protocol({"a": measured})
+    for word in ("seed", "crops", "grey ones", "trained", "None"):
+        assert word not in text
+    assert text.startswith("n = 40 images; nothing compressed")
+
+
+def test_the_protocol_names_what_was_trained_in_another_precision() -> None:
+    results = study("simplified", "rebalanced", "euclidean")
+    results["rebalanced"]["precision"] = "bf16"
+    # Older results do not say it; they were of the default.
+    del results["euclidean"]["precision"]
+    text = c.protocol(results)
+    assert "trained in float32: `simplified`, `euclidean`" in text
+    assert "trained in bfloat16: `rebalanced`" in text
+
+
+def test_means_over_the_seeds() -> None:
+    results = study(
+        "simplified", "rebalanced", "euclidean", seeds={"simplified": 3, "rebalanced": 2}
+    )
+    # One run was tested without the prior of ImageNet, another is of an older version.
+    results["simplified-seed1"]["test"]["auc_rebalanced"] = {"missing": "no prior"}
+    results["rebalanced-seed1"] = as_before(results["rebalanced-seed1"])
+    header, simple, rebalanced = cells(c.seeds_table(results))
+    assert header[1:5] == ["seeds", "RMSE ab", "PSNR [dB]", "SSIM"]
+    assert header[6:] == ["AuC, rebalanced [%]", "recognized, own classes [%]"]
+    assert (simple[:2], rebalanced[:2]) == (["`simplified`", "3"], ["`rebalanced`", "2"])
+    runs = [results[name]["test"] for name in results if name.startswith("simplified")]
+    for cell, key in zip(simple[2:6], ("rmse_ab", "psnr", "ssim", "colorfulness"), strict=True):
+        means = [run[key]["mean"] for run in runs]
+        digits = 3 if key == "ssim" else 2
+        assert cell == f"{np.mean(means):.{digits}f} ± {np.std(means, ddof=1):.{digits}f}"
+    assert simple[6] == "50.00 ± 0.00", "of the two runs that have it"
+    own = [100 * run["recognized_own"]["mean"] for run in runs]
+    assert simple[7] == f"{np.mean(own):.2f} ± {np.std(own, ddof=1):.2f}"
+    assert rebalanced[6:] == ["", ""], "one run is no spread"
+    assert c.seeds_table(study("simplified", "rebalanced")) == c.seeds_table({}) == ""
+
+
+def test_the_section_of_results_has_a_part_for_every_test_set() -> None:
+    names = ("simplified", "rebalanced", "simplified-final")
+    results = study(*names, seeds={"simplified": 2})
+    text = c.results_section(results)
+    first = {name: results[name] for name in names[:2]}
+    final = {"simplified-final": results["simplified-final"]}
+    expected = [
+        part
+        for own in (first, final)
+        for part in (c.metrics_table(own), c.field_table(own), c.protocol(own))
+    ]
+    assert text == "\n\n".join([*expected, c.seeds_table(results)])
+    assert len(tables_in(text)) == 5 and "seed1" not in text
+    assert c.results_section({}) == ""
 
 
 def test_a_section_is_replaced_between_its_marks() -> None:
@@ -216,6 +263,7 @@ def test_the_sections_of_a_readme() -> None:
     empty = c.readme_sections(described, {})
     assert empty["experiments"] == c.experiments_table(described)
     assert empty["results"] == "No experiment has been trained yet."
-    results = {"simplified": _results()}
+    results = {"simplified": result("simplified")}
     full = c.readme_sections(described, results)
-    assert full["results"] == f"{c.metrics_table(results)}\n\n{c.protocol(results)}"
+    assert full["results"] == c.results_section(results)
+    assert c.metrics_table(results) in full["results"]

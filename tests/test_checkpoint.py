@@ -144,6 +144,25 @@ def test_half_precision_rounds_kernels_and_nothing_else(name: str, tmp_path: Pat
     assert any("running_var" in key for key in own)
 
 
+def test_another_temperature_leaves_the_weights(tmp_path: Path) -> None:
+    path = c.save_checkpoint(tiny.model(), tmp_path / "a.safetensors", half=True, step=3)
+    before = load_file(path)
+    c.set_temperature(path, 0.2)
+    assert c.load_checkpoint(path).output.temperature == 0.2
+    after = load_file(path)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[k], v) and after[k].dtype == v.dtype for k, v in before.items())
+    assert c.read_info(path).extra == {"step": 3}
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="temperature: expected a number of 0 or above"):
+            c.set_temperature(path, wrong)
+    assert c.load_checkpoint(path).output.temperature == 0.2
+    other = c.save_checkpoint(EuclideanModel(width=0.02), tmp_path / "b.safetensors")
+    with pytest.raises(InputError, match="expected a model with a temperature, got a Euclidean"):
+        c.set_temperature(other, 0.2)
+    assert {f.name for f in tmp_path.iterdir()} == {"a.safetensors", "b.safetensors"}
+
+
 def test_the_record(tmp_path: Path) -> None:
     extra: dict[str, Any] = {
         "experiment": "simplified",

@@ -18,6 +18,7 @@ from torch.utils.data import Subset
 
 from colorize import evaluation as e
 from colorize import metrics
+from colorize.color import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize.data import ImageDataset
 from colorize.errors import DataError, InputError
 from colorize.models import EuclideanModel, SimplifiedModel
@@ -149,6 +150,74 @@ def test_a_sweep_is_several_evaluations_with_one_pass_of_the_net(
 def test_the_sweep_of_a_study_starts_at_1_and_ends_at_the_mode() -> None:
     assert e.SWEEP[0] == 1 and e.SWEEP[-1] == 0 and 0.38 in e.SWEEP
     assert list(e.SWEEP) == sorted(e.SWEEP, reverse=True)
+
+
+class Tally:
+    """A judge that keeps what it is shown."""
+
+    def __init__(self) -> None:
+        self.colored: list[Tensor] = []
+        self.batches: list[list[int]] = []
+
+    def update(self, batch: Any, lab: Tensor, ab: Tensor, colored: Tensor) -> dict[str, Tensor]:
+        assert torch.equal(to_uint8(lab_to_rgb(torch.cat((lab[:, :1], ab), 1))), colored)
+        assert torch.equal(lab, rgb_to_lab(batch["rgb"]))
+        self.colored.append(colored)
+        self.batches.append(batch["index"].tolist())
+        return {"b_star": ab[:, 1].mean((1, 2))}
+
+    def compute(self) -> dict[str, Any]:
+        return {"images_seen": {"value": sum(len(batch) for batch in self.batches)}}
+
+
+def test_judges_are_shown_every_batch_once_at_their_own_temperature(
+    images: ImageDataset, net: SimplifiedModel
+) -> None:
+    temperatures = [None, 1.0, 0.0]
+    judges = [[Tally()], [], [Tally(), Tally()]]
+    swept = e.sweep(net, images, temperatures, batch_size=3, judges=judges, per_image=True)
+    rgb = torch.stack([images[i]["rgb"] for i in range(7)])
+    for temperature, own, found in zip(temperatures, judges, swept, strict=True):
+        assert ("b_star" in found) == ("images_seen" in found) == bool(own)
+        for judge in own:
+            assert judge.batches == [[0, 1, 2], [3, 4, 5], [6]]
+            expected = e.colored_batch(net, rgb, temperature=temperature)
+            assert torch.equal(torch.cat(judge.colored), expected)
+            assert found["images_seen"] == {"value": 7}
+    assert not torch.equal(judges[0][0].colored[0], judges[2][0].colored[0])
+    lab = torch.from_numpy(rgb2lab(rgb.movedim(1, -1).numpy())).movedim(-1, 1).float()
+    with torch.no_grad():
+        b_star = net.predict_ab(lab[:, :1])[:, 1].mean((1, 2)).numpy()
+    assert swept[0]["b_star"]["mean"] == pytest.approx(b_star.mean(), abs=1e-2)
+    assert swept[0]["b_star"]["std"] == pytest.approx(b_star.std(), abs=1e-2)
+    # Single images only of the first.
+    np.testing.assert_allclose(swept[0]["images"]["b_star"], b_star, atol=2e-2)
+    assert ["images" in found for found in swept] == [True, False, False]
+
+
+def test_judges_change_no_other_number(images: ImageDataset, net: SimplifiedModel) -> None:
+    plain = e.evaluate(net, images, batch_size=4)
+    judged = e.evaluate(net, images, batch_size=4, judges=[Tally()], per_image=True)
+    assert judged.keys() - plain.keys() == {"b_star", "images_seen", "images"}
+    assert {key: judged[key] for key in plain} == plain
+    (swept,) = e.sweep(net, images, [None], batch_size=4)
+    assert swept == plain
+
+
+def test_values_of_single_images_are_in_their_order_and_average_to_the_means(
+    images: ImageDataset, net: SimplifiedModel
+) -> None:
+    found = e.evaluate(net, images, batch_size=3, per_image=True)
+    assert found["images"].keys() == METRICS
+    alone = [e.evaluate(net, Subset(images, [i])) for i in range(7)]
+    for name, values in found["images"].items():
+        assert len(values) == 7 and len(set(values)) > 1
+        assert [float(f"{value:.4g}") for value in values] == values
+        for value, single in zip(values, alone, strict=True):
+            assert value == pytest.approx(single[name]["mean"], rel=6e-4, abs=1e-6), name
+        assert np.mean(values) == pytest.approx(found[name]["mean"], rel=6e-4), name
+        assert np.std(values) == pytest.approx(found[name]["std"], rel=1e-2, abs=1e-3), name
+    assert "images" not in e.evaluate(net, images)
 
 
 def test_grey_is_the_bound(images: ImageDataset) -> None:
@@ -289,6 +358,25 @@ def test_results_come_back_as_they_were(tmp_path: Path, images: ImageDataset) ->
     machine = results["machine"]
     assert machine["torch"] == torch.__version__ and machine["cores"] >= 1
     assert {"platform", "gpu", "python"} <= machine.keys()
+
+
+def test_a_list_of_numbers_is_one_line(tmp_path: Path) -> None:
+    results: dict[str, Any] = {
+        "images": {"psnr": [20.5, float("inf"), -3e-05, 7.0], "ssim": [1.0]},
+        "pairs": [[1, 2], [3, 4]],
+        "empty": [],
+        "classes": ["n01", "n02"],
+        "claim": "a [1, 2] in words, [null] and [1,  2]",
+    }
+    path = e.save_results(results, tmp_path / "a.json")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for name in ("psnr", "ssim"):
+        assert sum(line.strip().startswith(f'"{name}": [') and "]" in line for line in lines) == 1
+    loaded = e.load_results(path)
+    assert loaded["images"]["psnr"] == [20.5, None, -3e-05, 7.0]
+    assert {k: v for k, v in loaded.items() if k != "images"} == {
+        k: v for k, v in results.items() if k != "images"
+    }
 
 
 def test_results_that_cannot_be_written_or_read(tmp_path: Path) -> None:

@@ -155,6 +155,53 @@ def test_models_and_priors() -> None:
     assert len({e.seed for e in x.EXPERIMENTS.values()}) == 1
 
 
+# What a variant leaves open changes, and nothing else; its runs keep their numbers only.
+VARIANTS: dict[str, tuple[str, set[str]]] = {
+    "rebalanced-smooth-index": ("rebalanced-smooth", {"smoothing"}),
+    "simplified-patches": ("simplified", {"recipe.crop"}),
+    "simplified-paper-recipe": (
+        "simplified",
+        {f"recipe.{key}" for key in ("optimizer", "lr", "weight_decay", "schedule")}
+        | {f"recipe.{key}" for key in ("warmup", "ema", "init", "clip")},
+    ),
+}
+
+
+@pytest.mark.parametrize("scale", x.SCALES)
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_variant_differs_by_what_it_is_named_after(name: str, scale: str) -> None:
+    of, expected = VARIANTS[name]
+    variant, plain = x.get_experiment(name, scale), x.get_experiment(of, scale)
+    found = _differing(variant, plain) - {"folder", "subject"}
+    if scale == "paper" and name != "rebalanced-smooth-index":
+        # There the recipe is the paper's anyway, and its crops are patches.
+        assert found == set()
+    else:
+        assert found == expected
+    assert variant.folder == "ablation" and variant.name not in x.STUDY_A
+    if name == "simplified-patches":
+        assert variant.recipe.crop < variant.recipe.test_crop == plain.recipe.test_crop
+        # The nets' grid is of 8 pixels.
+        assert variant.recipe.crop % 8 == 0
+    if name == "simplified-paper-recipe":
+        assert (variant.recipe.optimizer, variant.recipe.lr) == ("adam", 3.16e-5)
+
+
+def test_the_variants_and_what_is_repeated() -> None:
+    assert list(x.STUDY_A_VARIANTS) == list(VARIANTS)
+    assert x.STUDY_A_VARIANTS.items() <= x.EXPERIMENTS.items()
+    assert set(x.REPEATED) <= set(x.STUDY_A) and len(x.SEEDS) == 3 and x.SEEDS[0] == 0
+    assert {e.parent for e in x.STUDY_A_VARIANTS.values()} <= set(x.STUDY_A)
+
+
+def test_weights_are_kept_of_the_first_run_of_what_is_no_ablation() -> None:
+    for experiment in x.EXPERIMENTS.values():
+        assert experiment.keeps_weights == (not experiment.folder)
+        assert not dataclasses.replace(experiment, seed=1).keeps_weights
+    assert x.EXPERIMENTS["photo"].keeps_weights and x.EXPERIMENTS["joint-ncd"].keeps_weights
+    assert not x.EXPERIMENTS["ncd-joint"].keeps_weights
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_paper_scale(name: str) -> None:
     experiment = x.get_experiment(name, "paper")

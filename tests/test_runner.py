@@ -21,19 +21,27 @@ from skimage.color import rgb2lab
 from tiny import light as light
 
 from colorize import runner as r
-from colorize.checkpoint import load_checkpoint, load_model, read_info, save_checkpoint
+from colorize.checkpoint import (
+    load_checkpoint,
+    load_model,
+    read_info,
+    save_checkpoint,
+    set_temperature,
+)
 from colorize.data import ImageDataset
 from colorize.errors import CheckpointError, ColorizeError, DataError, TrainingError
 from colorize.evaluation import SWEEP, GreyBaseline, evaluate, load_results
 from colorize.experiments import (
     EXPERIMENTS,
     STUDY_A,
+    STUDY_A_VARIANTS,
     STUDY_B,
     TINY_DOGS,
     TINY_VEHICLES,
     Experiment,
     get_experiment,
 )
+from colorize.findings import best_temperature
 from colorize.models import SimplifiedModel
 from colorize.prior import load_prior
 from colorize.quantization import published_bin_centers
@@ -42,6 +50,7 @@ from colorize.training import FitOptions
 pytestmark = pytest.mark.usefixtures("light")
 
 NAMES = list(STUDY_A)
+VARIANTS = list(STUDY_A_VARIANTS)
 # Of study B one experiment of each kind; the others are variants of the same net.
 OTHERS = [f"ncd-{kind}" for kind in ("color", "class", "joint", "residual", "bins", "adadelta")]
 REBALANCED = [name for name in NAMES if EXPERIMENTS[name].prior]
@@ -128,13 +137,17 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
         part = getattr(splits, name)
         assert results["data"][name]["images"] == len(part) > 0
         assert results["data"][name]["grey_left_out"] == len(part.grey)
+        assert results["data"][name]["images_sha256"] == r.images_digest(part)
     model = load_model(home / "CHECKPOINTS" / "quick" / "simplified.safetensors")
     assert model.look_size == 64
     assert results["parameters"] == sum(p.numel() for p in model.parameters())
-    assert results["test"] == evaluate(model, splits.test)
-    assert results["grey"] == evaluate(GreyBaseline(), splits.test)
+    _assert_tested(results["test"], model, splits.test)
+    _assert_tested(results["grey"], GreyBaseline(), splits.test)
     assert results["test"]["n"] == len(splits.test)
-    assert [point["temperature"] for point in results["sweep"]] == list(SWEEP)
+    for name in ("sweep", "validation_sweep"):
+        assert [point["temperature"] for point in results[name]] == list(SWEEP)
+    assert results["validation_sweep"][0]["n"] == len(splits.val) != len(splits.test)
+    assert results["precision"] == "no"
     last = load_model(home / "CHECKPOINTS" / "quick" / "simplified-last.safetensors")
     assert results["test_last"] == evaluate(last, splits.test)
     own = results["sweep"][SWEEP.index(0.38)]
@@ -142,6 +155,17 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
     assert results["machine"]["torch"] == torch.__version__
     info = read_info(home / "CHECKPOINTS" / "quick" / "simplified.safetensors")
     assert (info.extra["experiment"], info.extra["scale"]) == ("simplified", "quick")
+
+
+def _assert_tested(found: dict[str, Any], model: Any, images: ImageDataset) -> None:
+    """The numbers of ``evaluate`` are among them; the field's, or why they are missing, as well."""
+    plain = evaluate(model, images)
+    assert {key: found[key] for key in plain} == plain
+    assert {"auc_rebalanced", "lpips", "fid", "recognized"} <= found.keys()
+    for name in ("rmse_ab", "psnr", "colorfulness"):
+        values = found["images"][name]
+        assert len(values) == len(images)
+        assert np.mean(values) == pytest.approx(found[name]["mean"], rel=1e-3)
 
 
 def test_the_card_tells_what_it_stands_on(quick: tuple[Path, dict[str, Any]]) -> None:
@@ -163,6 +187,7 @@ def test_the_card_tells_what_it_stands_on(quick: tuple[Path, dict[str, Any]]) ->
         "scikit-image",
     ):
         assert part in card, part
+    assert "nan" not in card and "None" not in card
 
 
 def test_the_prior_of_the_run(quick: tuple[Path, dict[str, Any]]) -> None:
@@ -199,16 +224,16 @@ def test_fine_tuning_starts_where_the_first_training_was_best(
     folder = quick[0] / "CHECKPOINTS" / "quick"
     experiment = _with(get_experiment("simplified-final", "quick"), epochs=0.1, lr=0.0)
     splits = r.load_splits(experiment)
-    one = dataclasses.replace(splits, test=tiny.dataset(1, size=64, side=64))
+    few = dataclasses.replace(splits, test=tiny.dataset(2, size=64, side=64))
     options = dataclasses.replace(QUIET, freeze_batchnorm=True, validate_images=1)
-    results = r.run_experiment(experiment, splits=one, options=options)
+    results = r.run_experiment(experiment, splits=few, options=options)
     assert results["steps"] == 1
     # At a rate of 0 nothing moves; had it been initialised anew, all would be different.
     before = tiny.weights(folder / "simplified.safetensors")
     tiny.assert_same_bits(tiny.weights(folder / "simplified-final.safetensors"), before)
 
 
-@pytest.mark.parametrize("name", [*NAMES, *OTHERS])
+@pytest.mark.parametrize("name", [*NAMES, *VARIANTS, *OTHERS])
 def test_every_experiment_makes_a_step_at_quick_scale(
     name: str, home: Path, imagenet: np.ndarray
 ) -> None:
@@ -221,8 +246,11 @@ def test_every_experiment_makes_a_step_at_quick_scale(
     results = r.run_experiment(experiment, splits=_few(), options=QUIET)
     assert results["steps"] == 1 and results["test"]["n"] == 3
     assert np.isfinite(results["curve"][-1]["val_loss"])
-    quantized = name in NAMES[1:] or name == "ncd-bins"
+    quantized = name in [*NAMES[1:], *VARIANTS, "ncd-bins"]
     assert len(results["sweep"]) == (len(SWEEP) if quantized else 0)
+    swept = results.get("validation_sweep", [])
+    assert [point["n"] for point in swept] == [1] * len(results["sweep"])
+    assert ("images" in results["test"]) == (name != "ncd-class")
     model = load_checkpoint(folder / experiment.folder / f"{name}.safetensors")
     assert type(model).__name__ == experiment.model
     assert experiment.options.items() <= model.config.items()
@@ -234,7 +262,7 @@ def test_every_experiment_makes_a_step_at_quick_scale(
         assert name in card.read_text(encoding="utf-8")
     if quantized:
         weights = model.state_dict()["output.class_weights"]
-        assert torch.equal(weights, torch.ones(313)) == (name not in REBALANCED)
+        assert torch.equal(weights, torch.ones(313)) == (name not in [*REBALANCED, *VARIANTS])
 
 
 @pytest.mark.parametrize("name", STUDY_B)
@@ -300,7 +328,7 @@ def test_the_best_weights_are_tested_and_the_last_beside_them(home: Path) -> Non
         for seed, end in enumerate(("", "-last"))
     )
     found = r.run_test(experiment, splits)
-    assert found["test"] == evaluate(load_model(best), splits.test)
+    _assert_tested(found["test"], load_model(best), splits.test)
     assert found["test_last"] == evaluate(load_model(last), splits.test)
     assert found["test"] != found["test_last"]
     last.unlink()
@@ -320,28 +348,61 @@ def test_another_seed_leaves_the_files_of_the_first_alone(home: Path) -> None:
     assert sorted({path.name for path in folder.iterdir()} - set(before)) == [
         "euclidean-seed1-last.safetensors",
         "euclidean-seed1.json",
-        "euclidean-seed1.md",
         "euclidean-seed1.safetensors",
     ]
     one, other = (tiny.weights(folder / f"{n}.safetensors") for n in ("euclidean", second.run))
     assert tiny.largest_difference(one, other) > 0.01
-    card = (folder / "euclidean-seed1.md").read_text(encoding="utf-8")
-    assert "seed 1" in card and "--seed 1" in card
 
 
-def test_a_study_names_what_it_could_not_train(home: Path) -> None:
-    study = r.run_study("quick", train=False)
-    assert list(study.experiments) == NAMES and not study.results
-    assert set(study.missing) == set(NAMES)
-    assert "python -m colorize train rebalanced --scale quick" in study.missing["rebalanced"]
+def test_what_keeps_no_weights_is_trained_when_its_numbers_are_there(home: Path) -> None:
+    """Of an ablation and of further seeds the weights are not kept, in git for example."""
+    first = get_experiment("simplified", "quick")
+    others = [
+        dataclasses.replace(first, seed=1),
+        get_experiment("simplified-patches", "quick"),
+        get_experiment("ncd-joint", "quick"),
+    ]
+    for experiment in (first, *others):
+        assert not r.is_trained(experiment)
+        path = r.run_folder(experiment) / f"{experiment.run}.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
+    assert not r.is_trained(first) and all(r.is_trained(other) for other in others)
+    tiny.save_tiny(r.run_folder(first) / "simplified.safetensors")
+    assert r.is_trained(first)
+    for experiment in (first, *others):
+        state = r.run_folder(experiment) / f"{experiment.run}.state.pt"
+        state.write_bytes(b"of an unfinished run")
+        assert not r.is_trained(experiment)
+
+
+def test_the_digest_of_images_is_of_their_names_in_any_order() -> None:
+    one = tiny.dataset(3, first=4)
+    expected = hashlib.sha256("\n".join(sorted(one.names)).encode()).hexdigest()
+    assert r.images_digest(one) == expected
+    turned = ImageDataset("patches", tiny.CROP, False, classes=["astronaut"], grey="keep")
+    names = enumerate(reversed(one.names))
+    turned.adopt(tiny.Scanned(name, 0, False, tiny.patches(3, 4)[i]) for i, name in names)
+    assert r.images_digest(turned) == expected
+    assert r.images_digest(tiny.dataset(3, first=5)) != expected
+    assert r.images_digest(tiny.dataset(2, first=4)) != expected
+
+
+def test_a_temperature_that_is_chosen_is_that_of_validation(home: Path) -> None:
+    plain = _with(get_experiment("simplified", "quick"), epochs=1, batch_size=2)
+    experiment, splits = dataclasses.replace(plain, tempered=True), _few()
     folder = home / "CHECKPOINTS" / "quick"
-    experiment = _with(get_experiment("euclidean", "quick"), epochs=1, batch_size=2)
-    results = r.run_experiment(experiment, splits=_few(), options=QUIET)
-    study = r.run_study("quick", train=False)
-    assert study.results == {"euclidean": json.loads(json.dumps(results))}
-    assert set(study.missing) == set(NAMES) - {"euclidean"}
-    expected = tiny.weights(folder / "euclidean.safetensors")
-    tiny.assert_same_bits(study.model("euclidean").state_dict(), expected)
+    for run in (r.run_experiment, r.test_again):
+        options: dict[str, Any] = {"options": QUIET} if run is r.run_experiment else {}
+        results = run(experiment, splits=splits, **options)
+        chosen = best_temperature(results["validation_sweep"])
+        for end in ("", "-last"):
+            config = load_checkpoint(folder / f"simplified{end}.safetensors").config
+            assert config["temperature"] == chosen
+        own = results["sweep"][SWEEP.index(chosen)]
+        assert results["test"]["rmse_ab"]["mean"] == pytest.approx(own["rmse_ab"]["mean"])
+        # As if the default had been another one: it is chosen again.
+        set_temperature(folder / "simplified.safetensors", 0.7)
 
 
 def test_resume_and_refusal_reach_the_run(home: Path) -> None:

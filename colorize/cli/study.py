@@ -13,9 +13,11 @@ from colorize.experiments import (
     EXPERIMENTS,
     JOINT,
     RECIPES,
+    REPEATED,
     SCALES,
     SEEDS,
     STUDY_A,
+    STUDY_A_VARIANTS,
     STUDY_B,
     SUBJECTS,
     Experiment,
@@ -25,6 +27,8 @@ from colorize.experiments import (
 GROUPS = {
     "all": tuple(EXPERIMENTS),
     "study-a": tuple(STUDY_A),
+    "study-a-variants": tuple(STUDY_A_VARIANTS),
+    "study-a-repeated": REPEATED,
     "study-b": tuple(STUDY_B),
     **{p: tuple(name for name in STUDY_B if name.startswith(p)) for p in SUBJECTS},
 }
@@ -112,12 +116,14 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("model", help="name or checkpoint (colorize models)")
     parser.add_argument("--data", type=Path, required=True, help="folder or .zip")
     parser.add_argument("--subfolder", help="only what lies below this folder in it")
+    parser.add_argument("--split", choices=("train", "val", "test"), help="default: all images")
+    parser.add_argument("--division", choices=("content", "folders"), default="content")
     parser.add_argument("--size", type=int, help="side of the center crop; default: as trained")
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON")
     parser.add_argument("--card", type=Path, help="put the table between the marks of this card")
     options = parser.parse_args(arguments)
 
-    from colorize.cards import metrics_table, protocol, replace_section
+    from colorize.cards import field_table, metrics_table, protocol, replace_section
     from colorize.checkpoint import load_model
     from colorize.data import ColorizationDataset
     from colorize.evaluation import save_results
@@ -126,11 +132,18 @@ def evaluate(arguments: list[str]) -> int:
     model = load_model(options.model)
     size = options.size or model.look_size
     dataset = ColorizationDataset(
-        options.data, size, subfolder=options.subfolder, resize=size, progress=True
+        options.data,
+        size,
+        split=options.split,
+        division=options.division,
+        subfolder=options.subfolder,
+        resize=size,
+        progress=True,
     )
     results = measure(model, dataset)
     name = Path(options.model).stem
-    text = f"{metrics_table({name: results})}\n\n{protocol({name: results})}"
+    found = {name: results}
+    text = f"{metrics_table(found)}\n\n{field_table(found)}\n\n{protocol(found)}"
     print(text)
     if options.output:
         save_results(results, options.output)
@@ -160,7 +173,7 @@ def tables(arguments: list[str]) -> int:
     parser.add_argument("readme", type=Path)
     readme = parser.parse_args(arguments).readme
 
-    from colorize import ablation
+    from colorize import ablation, answers
     from colorize.cards import (
         metrics_table,
         protocol,
@@ -169,12 +182,13 @@ def tables(arguments: list[str]) -> int:
         speed_section,
     )
     from colorize.evaluation import load_results
-    from colorize.runner import run_study
+    from colorize.studies import run_study, run_study_a
 
-    study = run_study("small", train=False)
-    described = {name: asdict(e) for name, e in study.experiments.items()}
+    study = run_study_a("small", train=False)
+    described = {name: asdict(study.experiments[name]) for name in STUDY_A}
     sections = readme_sections(described, study.results)
     both = run_study("small", train=False, experiments=STUDY_B, seeds=SEEDS)
+    sections["study-a-answers"] = answers.answers(study.results)
     sections["study-b"] = ablation.readme_section(both.results, list(SUBJECTS))
     sections["study-b-answers"] = ablation.answers(both.results, list(SUBJECTS), details=False)
     joint = run_study("small", train=False, experiments=JOINT).results

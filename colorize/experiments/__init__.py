@@ -21,10 +21,10 @@ from colorize.experiments.settings import (
     VEHICLES,
 )
 from colorize.experiments.spec import DataSpec, Recipe, Setting
-from colorize.experiments.study_a import STUDY_A
+from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
 from colorize.experiments.study_b import ALPHA, JOINT, SEEDS, STUDY_B, SUBJECTS
 
-EXPERIMENTS: dict[str, Experiment] = {**STUDY_A, **STUDY_B, **JOINT, **PHOTO}
+EXPERIMENTS: dict[str, Experiment] = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_B, **JOINT, **PHOTO}
 
 
 def get_experiment(name: str, scale: str = "paper") -> Experiment:
@@ -49,11 +49,13 @@ __all__ = [
     "PAPER",
     "PHOTO",
     "RECIPES",
+    "REPEATED",
     "Recipe",
     "SCALES",
     "SEEDS",
     "SETTINGS",
     "STUDY_A",
+    "STUDY_A_VARIANTS",
     "STUDY_B",
     "SUBJECTS",
     "Setting",

@@ -31,6 +31,8 @@ class Experiment:
         data_changes: what differs from the subject's choice of images.
         folder: below CHECKPOINTS, for runs of which there are many.
         colored_by: experiments whose colors a classifier of color pictures is tested on.
+        tempered: whether the temperature is chosen on validation, ``findings.best_temperature``.
+        limits: where its colors are not to be trusted, for its card.
         tested: the weights that the results are of, "best" on validation or the "last".
     """
 
@@ -49,6 +51,8 @@ class Experiment:
     data_changes: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
     colored_by: tuple[str, ...] = ()
+    tempered: bool = False
+    limits: str = ""
     tested: str = "best"
     data: DataSpec = SETTINGS["vehicles"]["paper"].data
     recipe: Recipe = PAPER
@@ -59,6 +63,12 @@ class Experiment:
     def run(self) -> str:
         """Name of the files of a run: another seed leaves those of the first one alone."""
         return self.name if self.seed == 0 else f"{self.name}-seed{self.seed}"
+
+    @property
+    def keeps_weights(self) -> bool:
+        """Whether weights and card belong to the results; of an ablation, and of more seeds, only
+        the numbers do."""
+        return not self.folder and self.seed == 0
 
     def scaled(self, scale: str) -> Experiment:
         """The same experiment on another scale: ``"paper"``, ``"small"`` or ``"quick"``.

@@ -9,11 +9,11 @@ PHOTO = by_name(
         "photo",
         "An encoder that knows what things are colors photographs of anything, and old ones too.",
         model="UNetModel",
-        options={"temperature": 0.38},
         prior="train",
         smoothing="ab",
         lam=0.6,
         pretrained=True,
+        tempered=True,
         subject="photos",
     ),
 )

@@ -65,6 +65,15 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         "small": Setting(DataSpec(_TINY, "tiny-vehicles", TINY_VEHICLES), FAST, 0.5),
         "quick": Setting(_BUNDLED, _QUICK, 0.25),
     },
+    # The share of a picture that a patch has is the paper's at every scale, or as near as the net's
+    # grid of 8 pixels allows.
+    "vehicles-patches": {
+        "paper": Setting(DataSpec("vehicles", "vehicles", VEHICLES), PAPER),
+        "small": Setting(
+            DataSpec(_TINY, "tiny-vehicles", TINY_VEHICLES), replace(FAST, crop=48), 0.5
+        ),
+        "quick": Setting(_BUNDLED, replace(_QUICK, crop=48), 0.25),
+    },
     "vehicles-final": {
         "paper": Setting(DataSpec("vehicles-final", "vehicles-final", _FINAL), PAPER),
         "small": Setting(

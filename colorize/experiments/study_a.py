@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from colorize.experiments.experiment import Experiment, by_name
+from colorize.experiments.settings import RECIPES
+
+REPEATED = ("rebalanced-ours", "simplified")
+"""Those that are trained with all ``SEEDS``, to know how far chance goes."""
 
 STUDY_A: dict[str, Experiment] = by_name(
     Experiment(
@@ -76,5 +82,37 @@ STUDY_A: dict[str, Experiment] = by_name(
         parent="simplified",
         start_from="simplified",
         subject="vehicles-final",
+    ),
+)
+
+_PAPER_OPTIMIZER = {
+    key: getattr(RECIPES["paper"], key)
+    for key in ("optimizer", "lr", "weight_decay", "schedule", "warmup", "ema", "init", "clip")
+}
+
+# What the nine leave open. Of these the numbers are kept, not the weights.
+STUDY_A_VARIANTS: dict[str, Experiment] = by_name(
+    replace(
+        STUDY_A["rebalanced-smooth"],
+        name="rebalanced-smooth-index",
+        claim="Smoothing the prior along the index of the bins, as the study did.",
+        smoothing="index",
+        folder="ablation",
+    ),
+    replace(
+        STUDY_A["simplified"],
+        name="simplified-patches",
+        claim="Training on patches of the pictures holds overfitting back.",
+        parent="simplified",
+        subject="vehicles-patches",
+        folder="ablation",
+    ),
+    replace(
+        STUDY_A["simplified"],
+        name="simplified-paper-recipe",
+        claim="The optimizer settings of the paper, in place of ours.",
+        parent="simplified",
+        recipe_changes=_PAPER_OPTIMIZER,
+        folder="ablation",
     ),
 )
