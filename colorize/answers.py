@@ -48,9 +48,11 @@ class Change(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What was asked, the comparisons that speak to it, and what else there is to say."""
+    """What was asked, what the paper or the study said, the comparisons that speak to it, and what
+    else there is to say."""
 
     text: str
+    claim: str
     comparisons: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     more: tuple[Callable[[Results], str], ...] = ()
 
@@ -95,7 +97,7 @@ def answers(results: Results) -> str:
         paragraphs = ["\n".join(lines), *(say(results) for say in question.more)]
         said = [p for p in paragraphs if p]
         if said:
-            parts.append("\n\n".join([f"**{question.text}**", *said]))
+            parts.append("\n\n".join([f"**{question.text}** {question.claim}", *said]))
     if not parts:
         return "No two experiments have been trained and tested on the same images yet."
     return "\n\n".join([*parts, _how(results)])
@@ -104,12 +106,14 @@ def answers(results: Results) -> str:
 QUESTIONS = (
     Question(
         "Rebalancing: more color, at what cost?",
+        "The paper: rebalancing brings back the rare, saturated colors, and costs RMSE.",
         (("rebalanced", "unbalanced", (*_ERROR, *_COLOR)),),
         (findings.bounds,),
     ),
     Question(
         "Smoothing the prior: over the ab plane, along the index of the bins (as the study did), "
         "or not at all?",
+        "The study found that smoothing hurts; it smoothed along the index.",
         (
             ("rebalanced-smooth", "rebalanced", (*_ERROR, *_COLOR)),
             ("rebalanced-smooth-index", "rebalanced", (*_ERROR, *_COLOR)),
@@ -118,14 +122,17 @@ QUESTIONS = (
     ),
     Question(
         "The training set's own prior, or ImageNet's?",
+        "The study: the own prior fits a narrow subject better.",
         (("rebalanced-ours", "rebalanced-smooth", _ALL),),
     ),
     Question(
         "Soft or one-hot targets?",
+        "The paper: soft targets teach the net which colors are neighbors.",
         (("unbalanced", "unbalanced-onehot", _ALL),),
     ),
     Question(
         "Classification or regression?",
+        "The paper: a regression gives greyish averages of the plausible colors.",
         (
             ("unbalanced", "euclidean", (*_ERROR, *_COLOR)),
             ("rebalanced-ours", "euclidean", _ALL),
@@ -133,24 +140,36 @@ QUESTIONS = (
     ),
     Question(
         "What does the simplified net cost?",
+        "The study: half the parameters, nearly the same pictures.",
         (("simplified", "rebalanced-ours", _ALL),),
         (findings.size_and_speed,),
     ),
     Question(
         "Which temperature, and does it matter less with the own prior?",
+        "The paper takes T = 0.38; the study found that it matters less with the own prior.",
         (),
         (findings.best_temperatures,),
     ),
-    Question("First grey, then color?", (), (findings.color_along_training,)),
+    Question(
+        "First grey, then color?",
+        "The study: a net first learns to be grey, and dares color later.",
+        more=(findings.color_along_training,),
+    ),
     Question(
         "Do patches hold overfitting back, and does the validation loss rise while the metrics "
         "improve?",
+        "The study: they do, and it does.",
         (("simplified-patches", "simplified", _ALL),),
         (findings.overfitting,),
     ),
-    Question("Where does it fail?", (), (findings.contents_table, findings.classes_table)),
+    Question(
+        "Where does it fail?",
+        "The study: busy images, grass and sea, sky and interiors, objects of many colors.",
+        more=(findings.contents_table, findings.classes_table),
+    ),
     Question(
         "Our recipe or the paper's?",
+        "Ours: AdamW at a higher rate that falls, averaged weights, He initialisation.",
         (("simplified-paper-recipe", "simplified", (*_ERROR, *_COLOR)),),
         (findings.equal_quality,),
     ),

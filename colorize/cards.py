@@ -143,12 +143,13 @@ def results_section(results: Results) -> str:
     for name, result in results.items():
         if result["experiment"]["seed"] == 0:
             sets.setdefault(result["experiment"]["data"]["label"], {})[name] = result
-    parts = [
-        part
-        for own in sets.values()
-        for part in (metrics_table(own), field_table(own), protocol(own))
-    ]
-    return "\n\n".join([*parts, *filter(None, [seeds_table(results)])])
+    parts = [*map(measured_section, sets.values()), seeds_table(results)]
+    return "\n\n".join(part for part in parts if part)
+
+
+def measured_section(results: Results) -> str:
+    """Both tables of metrics of models that were tested on the same images, and how."""
+    return f"{metrics_table(results)}\n\n{field_table(results)}\n\n{protocol(results)}"
 
 
 def seeds_table(results: Results) -> str:
@@ -230,6 +231,25 @@ def speed_section(photo: Mapping[str, Any], full_size: Mapping[str, Any]) -> str
         f"cells and brought back along the edges of lightness, against bilinear, in RMSE ab on "
         f"{full_size['n']} photographs ({full_size['data']}): {upsampling}. "
         f"{hardware(photo['machine'])}, {photo['threads']} threads. From `benchmarks/*.json`."
+    )
+
+
+def training_speed_section(speed: Mapping[str, Any]) -> str:
+    """What ``benchmarks/speed.py`` measured of training steps."""
+    rows = [
+        [
+            f"`{step['model']}`",
+            f"{step['width']:g}",
+            f"{step['size']} px, batch {step['batch']}",
+            f"{step['images_per_second']:.1f}",
+            f"{100 * step['share_of_convolution_rate']:.0f} %",
+        ]
+        for step in speed["steps"]
+    ]
+    header = ["training steps", "width", "images", "images/s", "share of a convolution's rate"]
+    return (
+        f"{table(header, rows)}\n\n{hardware(speed['machine'])}, {speed['threads']} threads, "
+        "float32. From `benchmarks/speed.json`."
     )
 
 

@@ -70,7 +70,7 @@ def size_and_speed(results: Results) -> str:
     ours, theirs = simple[0]["parameters"], full[0]["parameters"]
     return (
         f"It has {ours / 1e6:.1f} M parameters, {100 * ours / theirs:.0f} % of the "
-        f"{theirs / 1e6:.1f} M of the full net; how fast both train is in the chart."
+        f"{theirs / 1e6:.1f} M of the full net; `benchmarks/speed.json` has how fast both train."
     )
 
 

@@ -188,8 +188,8 @@ def test_every_comparison_is_of_experiments_and_metrics_that_exist() -> None:
 
 def test_all_questions_are_answered_when_all_was_trained() -> None:
     text = a.answers(study(*ALL, seeds=dict.fromkeys(REPEATED, 3)))
-    asked = re.findall(r"^\*\*(.*)\*\*$", text, re.MULTILINE)
-    assert asked == [question.text for question in a.QUESTIONS]
+    asked = re.findall(r"^\*\*(.*)\*\* (.*)$", text, re.MULTILINE)
+    assert asked == [(question.text, question.claim) for question in a.QUESTIONS]
     for question in a.QUESTIONS:
         for ours, theirs, metrics in question.comparisons:
             (line,) = re.findall(rf"^- `{ours}` against `{theirs}`: (.*)\.$", text, re.MULTILINE)

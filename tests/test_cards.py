@@ -267,3 +267,19 @@ def test_the_sections_of_a_readme() -> None:
     full = c.readme_sections(described, results)
     assert full["results"] == c.results_section(results)
     assert c.metrics_table(results) in full["results"]
+
+
+def test_the_speed_of_training() -> None:
+    step = {
+        "model": "SimplifiedModel",
+        "width": 0.5,
+        "size": 64,
+        "batch": 32,
+        "images_per_second": 186.66,
+        "share_of_convolution_rate": 0.886,
+    }
+    text = c.training_speed_section({"steps": [step, step], "threads": 2, "machine": MACHINE})
+    rows, below = text.split("\n\n")
+    _, *found = cells(rows)
+    assert found == [["`SimplifiedModel`", "0.5", "64 px, batch 32", "186.7", "89 %"]] * 2
+    assert below.startswith("Linux x86_64, 2 cores, no GPU, torch 2.9.1, 2 threads")

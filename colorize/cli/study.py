@@ -12,6 +12,7 @@ from colorize.errors import CheckpointError, MissingPriorError
 from colorize.experiments import (
     EXPERIMENTS,
     JOINT,
+    PHOTO,
     RECIPES,
     REPEATED,
     SCALES,
@@ -123,7 +124,7 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--card", type=Path, help="put the table between the marks of this card")
     options = parser.parse_args(arguments)
 
-    from colorize.cards import field_table, metrics_table, protocol, replace_section
+    from colorize.cards import measured_section, replace_section
     from colorize.checkpoint import load_model
     from colorize.data import ColorizationDataset
     from colorize.evaluation import save_results
@@ -142,8 +143,7 @@ def evaluate(arguments: list[str]) -> int:
     )
     results = measure(model, dataset)
     name = Path(options.model).stem
-    found = {name: results}
-    text = f"{metrics_table(found)}\n\n{field_table(found)}\n\n{protocol(found)}"
+    text = measured_section({name: results})
     print(text)
     if options.output:
         save_results(results, options.output)
@@ -175,11 +175,11 @@ def tables(arguments: list[str]) -> int:
 
     from colorize import ablation, answers
     from colorize.cards import (
-        metrics_table,
-        protocol,
+        measured_section,
         readme_sections,
         replace_section,
         speed_section,
+        training_speed_section,
     )
     from colorize.evaluation import load_results
     from colorize.studies import run_study, run_study_a
@@ -191,13 +191,19 @@ def tables(arguments: list[str]) -> int:
     sections["study-a-answers"] = answers.answers(study.results)
     sections["study-b"] = ablation.readme_section(both.results, list(SUBJECTS))
     sections["study-b-answers"] = ablation.answers(both.results, list(SUBJECTS), details=False)
-    joint = run_study("small", train=False, experiments=JOINT).results
-    if joint:
-        sections["joint"] = f"{metrics_table(joint)}\n\n{protocol(joint)}"
+    for name, experiments in (("joint", JOINT), ("photo", PHOTO)):
+        found = run_study("small", train=False, experiments=experiments).results
+        # What was tried before, measured on the same images by "colorize evaluate".
+        for path in sorted((paths.checkpoints() / "ablation").glob(f"{name}-tried-*.json")):
+            found[path.stem] = load_results(path)
+        if found:
+            sections[name] = measured_section(found)
     # Measurements lie beside the README, as they are made in a checkout.
     measured = [readme.parent / "benchmarks" / f"{name}.json" for name in ("photo", "full_size")]
     if all(path.is_file() for path in measured):
         sections["speed"] = speed_section(*(load_results(path) for path in measured))
+    if (speed := readme.parent / "benchmarks" / "speed.json").is_file():
+        sections["training-speed"] = training_speed_section(load_results(speed))
     text = readme.read_text(encoding="utf-8")
     for name, content in sections.items():
         text = replace_section(text, name, content)
