@@ -29,15 +29,17 @@ from colorize.color import rgb_to_lab
 from colorize.data import ColorizationDataset, bundled_photographs, decode_rgb
 from colorize.evaluation import machine, save_results
 from colorize.experiments import FAST, PAPER
-from colorize.models import ClassificationModel, Colorizer, SimplifiedModel
+from colorize.models import ClassificationModel, Colorizer, EuclideanModel, SimplifiedModel
 from colorize.optim import build_optimizer, initialise
 from colorize.quantization import make_candidates, published_bin_centers, soft_encode
 
 NETS: dict[str, type[Colorizer]] = {
     "classification": ClassificationModel,
+    "euclidean": EuclideanModel,
     "simplified": SimplifiedModel,
 }
-SIZES = ((64, 32), (176, 4))
+# Size, batch, width; the second is the small scale of study A.
+SIZES = ((64, 32, 1.0), (64, 32, 0.5), (176, 4, 1.0))
 
 
 def median_seconds(run: Callable[[], object], repeats: int) -> float:
@@ -67,10 +69,12 @@ def count_flops(run: Callable[[], object]) -> int:
     return counter.get_total_flops()
 
 
-def make_step(net: type[Colorizer], size: int, batch: int) -> Callable[[], None]:
+def make_step(
+    net: type[Colorizer], size: int, batch: int, width: float = 1.0
+) -> Callable[[], None]:
     """A whole training step on random images: colors, targets, net, backward, optimizer."""
     torch.manual_seed(0)
-    model = net()
+    model = net(width=width)
     initialise(model, FAST.init)
     model.to(memory_format=torch.channels_last).train()
     optimizer = build_optimizer(model, PAPER)
@@ -122,16 +126,18 @@ def measure() -> dict[str, Any]:
     results |= {"convolution_gflops": rate, "steps": []}
     with tempfile.TemporaryDirectory() as folder:
         results["jpeg_to_batch"] = data_rates(Path(folder))
-    for size, batch in SIZES:
+    for size, batch, width in SIZES:
         encoding = encoding_seconds(size, batch)
         loading = batch / results["jpeg_to_batch"]["cached"] if size == 176 else None
         for name, net in NETS.items():
-            step = make_step(net, size, batch)
+            step = make_step(net, size, batch, width)
             flops = count_flops(step)
             seconds = median_seconds(step, 5)
             results["steps"].append(
                 {
                     "net": name,
+                    "model": net.__name__,
+                    "width": width,
                     "size": size,
                     "batch": batch,
                     "images_per_second": batch / seconds,
@@ -148,12 +154,13 @@ def measure() -> dict[str, Any]:
 def show(results: dict[str, Any]) -> None:
     """Print the figures as a table."""
     print(f"3x3 convolution, forward and backward: {results['convolution_gflops']:.0f} GFLOP/s")
-    print("net             size batch  images/s  of conv. rate  encoding   data")
+    print("net             size batch width  images/s  of conv. rate  encoding   data")
     for row in results["steps"]:
         share = row["share_data"]
         data = "" if share is None else f"{share:.2%}"
         print(
-            f"{row['net']:15} {row['size']:4} {row['batch']:5} {row['images_per_second']:9.2f} "
+            f"{row['net']:15} {row['size']:4} {row['batch']:5} {row['width']:5g} "
+            f"{row['images_per_second']:9.2f} "
             f"{row['share_of_convolution_rate']:14.0%} {row['share_encoding']:9.2%} {data:>7}"
         )
     rates = results["jpeg_to_batch"]

@@ -277,6 +277,7 @@ def card(results: Mapping[str, Any]) -> str:
 
 - Model: `{experiment["model"]}`, options {_plain(experiment["options"])}, \
 {results["parameters"]:,} parameters.
+- Temperature: {_temperature(results)}.
 - Data: {spec["name"]}, {len(spec["classes"]) or "all"} classes. Images: {sizes}; \
 {grey} grey ones left out. Terms: {TERMS.get(spec["name"], "see its source")}.
 - Prior of the rebalancing: {prior if experiment["prior"] else "none, all colors count alike"}.
@@ -295,12 +296,21 @@ def card(results: Mapping[str, Any]) -> str:
 
 ## Limits
 
-{experiment.get("limits") or _limits(recipe, spec)} Colors are plausible, not true; one seed.
+{get_experiment(name).limits or _limits(recipe, spec)} Colors are plausible, not true; one seed.
 
 {findings.contents_table({name: results})}
 """.rstrip()
         + "\n"
     )
+
+
+def _temperature(results: Mapping[str, Any]) -> str:
+    value = results.get("temperature")
+    if value is None:
+        return "none"
+    experiment = results["experiment"]
+    tempered = get_experiment(experiment["name"], experiment["scale"]).tempered
+    return f"{value:g}{', chosen on the validation images' if tempered else ''}"
 
 
 def _limits(recipe: Mapping[str, Any], spec: Mapping[str, Any]) -> str:
@@ -332,4 +342,6 @@ def _cell(found: Mapping[str, Any], key: str, *, plain: bool = False) -> str:
 
 
 def _plain(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{key} = {value}" for key, value in options.items()) or "none"
+    # The temperature has a line of its own, and may be another one by now.
+    shown = {key: value for key, value in options.items() if key != "temperature"}
+    return ", ".join(f"{key} = {value}" for key, value in shown.items()) or "none"

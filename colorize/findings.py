@@ -260,13 +260,14 @@ def _imagenet() -> Any:
 
 def failures(result: Mapping[str, Any], n: int = 2) -> dict[str, list[int]]:
     """Test images that have much of something and came out badly, by the measure in words: of the
-    quarter that has most of it the ``n`` with the largest error.
+    quarter that has most of it the ``n`` with the largest error, each picture once.
     """
     images = result["test"]["images"]
-    found = {}
+    found: dict[str, list[int]] = {}
     for key, words in CONTENTS.items():
         order = sorted(range(len(images[key])), key=images[key].__getitem__)
-        most = order[-max(n, len(order) // 4) :]
+        taken = {i for chosen in found.values() for i in chosen}
+        most = [i for i in order[-max(n, len(order) // 4) :] if i not in taken]
         found[words] = sorted(most, key=lambda i: -images["rmse_ab"][i])[:n]
     return found
 

@@ -398,6 +398,7 @@ def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
     grey = field_judges(dataset.classes, truth=False)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
+        "temperature": getattr(model.output, "temperature", None),
         "test": test,
         "sweep": swept,
         "grey": evaluate(GreyBaseline(), dataset, judges=grey, per_image=True),
