@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from colorize import findings, paths
-from colorize.errors import DataError
 from colorize.experiments import RECIPES, get_experiment
 from colorize.tables import METRICS, Results, hardware, measured, spread, table
 
@@ -111,29 +110,6 @@ def experiments_table(experiments: Results) -> str:
     return table(["experiment", "differs from", "model and prior", "claim"], rows)
 
 
-_BEGIN, _END = "<!-- {name}: written by colorize tables -->", "<!-- /{name} -->"
-
-
-def replace_section(text: str, name: str, content: str) -> str:
-    """Put ``content`` between the two comments that mark a section of a Markdown file.
-
-    Raises:
-        DataError: when the marks are missing.
-    """
-    begin, end = _BEGIN.format(name=name), _END.format(name=name)
-    if text.count(begin) != 1 or text.count(end) != 1:
-        raise DataError(f"expected the marks {begin} and {end} once each")
-    before, rest = text.split(begin)
-    return f"{before}{begin}\n{content}\n{end}{rest.split(end)[1]}"
-
-
-def readme_sections(experiments: Results, results: Results) -> dict[str, str]:
-    """The sections of the README that hold numbers or names of experiments, by name."""
-    sections = {"experiments": experiments_table(experiments)}
-    sections["results"] = results_section(results) or "No experiment has been trained yet."
-    return sections
-
-
 def results_section(results: Results) -> str:
     """Both tables of metrics for every test set, and the spread over the seeds.
 
@@ -205,52 +181,6 @@ def protocol(results: Results) -> str:
         hardware(some["machine"]),
     ]
     return f"{'; '.join(parts)}. From `CHECKPOINTS/*.json`."
-
-
-def speed_section(photo: Mapping[str, Any], full_size: Mapping[str, Any]) -> str:
-    """What ``benchmarks/photo.py`` and ``benchmarks/full_size.py`` measured."""
-    rows = [
-        [f"`{name}`", *(f"{found[key]:.0f}" for key in ("torch", "folded", "onnx"))]
-        for name, found in photo["photos"].items()
-    ]
-    header = ["ms a photo at 256 px", "torch", "batch norm folded, channels last", "ONNX Runtime"]
-    large = "; ".join(
-        f"{found['megapixels']:.0f} megapixels: {found['seconds']:.1f} s, "
-        f"peak memory {found['peak_gib']:.2f} GiB"
-        for found in full_size["large"]
-    )
-    gains = {(found["method"], found["cell"]): found["overall"] for found in full_size["oracle"]}
-    cells = sorted({cell for _, cell in gains})
-    upsampling = ", ".join(
-        f"{gains['bilateral', cell]:.2f} against {gains['bilinear', cell]:.2f} for cells of "
-        f"{cell} px"
-        for cell in cells
-    )
-    return (
-        f"{table(header, rows)}\n\n`{full_size['model']}` on {large}. True color averaged over "
-        f"cells and brought back along the edges of lightness, against bilinear, in RMSE ab on "
-        f"{full_size['n']} photographs ({full_size['data']}): {upsampling}. "
-        f"{hardware(photo['machine'])}, {photo['threads']} threads. From `benchmarks/*.json`."
-    )
-
-
-def training_speed_section(speed: Mapping[str, Any]) -> str:
-    """What ``benchmarks/speed.py`` measured of training steps."""
-    rows = [
-        [
-            f"`{step['model']}`",
-            f"{step['width']:g}",
-            f"{step['size']} px, batch {step['batch']}",
-            f"{step['images_per_second']:.1f}",
-            f"{100 * step['share_of_convolution_rate']:.0f} %",
-        ]
-        for step in speed["steps"]
-    ]
-    header = ["training steps", "width", "images", "images/s", "share of a convolution's rate"]
-    return (
-        f"{table(header, rows)}\n\n{hardware(speed['machine'])}, {speed['threads']} threads, "
-        "float32. From `benchmarks/speed.json`."
-    )
 
 
 def write_card(results: Mapping[str, Any], path: Path) -> Path:

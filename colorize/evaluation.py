@@ -14,7 +14,7 @@ import platform
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import accelerate
 import numpy as np
@@ -51,8 +51,10 @@ class GreyBaseline(Colorizer):
         return L.new_zeros(L.shape[0], 2, *L.shape[2:])
 
 
-class Judge(Protocol):
-    """Something else that is to be measured; see ``colorize.judges``."""
+class Judge:
+    """Something else that is to be measured, of single images or of all together; see
+    ``colorize.judges``.
+    """
 
     def update(
         self, batch: Mapping[str, Tensor], lab: Tensor, ab: Tensor, colored: Tensor
@@ -63,11 +65,11 @@ class Judge(Protocol):
             batch: of the data set. lab: (N, 3, H, W) of its pictures. ab: (N, 2, H, W) as the
                 model colors them. colored: (N, 3, H, W) uint8, the picture with these.
         """
-        ...
+        return {}
 
     def compute(self) -> dict[str, Any]:
-        """What is of all images together, by name."""
-        ...
+        """What is of all images together, by name, or nothing."""
+        return {}
 
 
 def evaluate(

@@ -25,7 +25,7 @@ from colorize.recognition import Recognizer
 _GREEN, _BLUE, _CHROMA = (105.0, 170.0), (220.0, 310.0), 10.0
 
 
-class RebalancedAccuracy:
+class RebalancedAccuracy(Judge):
     """``auc_rebalanced`` of Zhang 2016: every pixel weighs the inverse prior of its bin, over all
     pixels of the test set together.
 
@@ -59,7 +59,7 @@ class RebalancedAccuracy:
         return {"auc_rebalanced": {"value": self._right / self._whole}}
 
 
-class Recognition:
+class Recognition(Judge):
     """``recognized``: 1 where an ImageNet classifier names what is on the picture, of its 1000
     classes; ``recognized_own``: of those of the data set. With ``truth`` also ``recognized_truth``
     and ``recognized_own_truth``, the same of the true picture.
@@ -80,12 +80,8 @@ class Recognition:
             found[f"recognized_own{end}"] = correct.among_own.float()
         return found
 
-    def compute(self) -> dict[str, Any]:
-        """Nothing but what single images give."""
-        return {}
 
-
-class Perception:
+class Perception(Judge):
     """``lpips`` and ``fid``, or why they cannot be had here."""
 
     def __init__(self) -> None:
@@ -113,7 +109,7 @@ class Perception:
         return {key: {"missing": f"{key.upper()} {reason}"} for key in ("lpips", "fid")}
 
 
-class Contents:
+class Contents(Judge):
     """What is on the true pictures, by ``measure_contents``, and their labels."""
 
     def update(
@@ -122,22 +118,12 @@ class Contents:
         """One number a measure and image."""
         return {"label": batch["label"].float(), **measure_contents(lab)}
 
-    def compute(self) -> dict[str, Any]:
-        """Nothing but what single images give."""
-        return {}
 
-
-class Missing:
+class Missing(Judge):
     """What cannot be judged here, with the reason, so that results say so."""
 
     def __init__(self, name: str, reason: str) -> None:
         self._name, self._reason = name, reason
-
-    def update(
-        self, batch: Mapping[str, Tensor], lab: Tensor, ab: Tensor, colored: Tensor
-    ) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
 
     def compute(self) -> dict[str, Any]:
         """``{name: {"missing": reason}}``."""

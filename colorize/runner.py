@@ -282,8 +282,6 @@ def run_experiment(
     )
     if not fitted.main_process:
         return {}
-    if experiment.tempered:
-        temper(experiment, splits.val)
     results = {
         "experiment": dataclasses.asdict(experiment),
         "steps": fitted.steps,
@@ -300,16 +298,6 @@ def run_experiment(
     return results
 
 
-def temper(experiment: Experiment, val: ImageDataset) -> None:
-    """Give a trained model the temperature that is best on the validation images."""
-    folder = run_folder(experiment)
-    best = folder / f"{experiment.run}{SUFFIX}"
-    points = _validation_sweep(load_checkpoint(best), val)["validation_sweep"]
-    for path in (best, folder / f"{experiment.run}-last{SUFFIX}"):
-        if path.is_file():
-            set_temperature(path, best_temperature(points))
-
-
 def test_again(
     experiment: Experiment, root: Path | None = None, *, splits: Splits | None = None
 ) -> dict[str, Any]:
@@ -321,8 +309,6 @@ def test_again(
     folder = run_folder(experiment)
     results = load_results(folder / f"{experiment.run}.json")
     splits = load_splits(experiment, root) if splits is None else splits
-    if experiment.tempered:
-        temper(experiment, splits.val)
     results.update(run_test(experiment, splits))
     save_results(results, folder / f"{experiment.run}.json")
     if experiment.keeps_weights:
@@ -334,13 +320,25 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
     """Test a trained experiment on the same images: its weights at their own temperature and at
     those of the sweep, the last weights where they are kept, and grey for comparison.
 
-    A classifier of color pictures is tested on grey ones as well, and on those that the nets of
-    ``experiment.colored_by`` color.
+    A tempered experiment is given its temperature first. A classifier of color pictures is tested
+    on grey ones as well, and on those that the nets of ``experiment.colored_by`` color.
     """
     folder = run_folder(experiment)
     last = folder / f"{experiment.run}-last{SUFFIX}"
     best = folder / f"{experiment.run}{SUFFIX}"
-    model = load_checkpoint(last if experiment.tested == "last" else best)
+    tested = last if experiment.tested == "last" else best
+    model = load_checkpoint(tested)
+    found: dict[str, Any] = {}
+    if isinstance(model.output, QuantizedOutput):
+        judges = [[rebalanced_accuracy()] for _ in SWEEP]
+        # Temperatures are chosen on images that are not those of the test.
+        found["validation_sweep"] = sweep(model, splits.val, SWEEP, judges=judges)
+        if experiment.tempered:
+            temperature = best_temperature(found["validation_sweep"])
+            for path in (best, last):
+                if path.is_file():
+                    set_temperature(path, temperature)
+            model = load_checkpoint(tested)
     return {
         "data": {
             name: {
@@ -353,17 +351,9 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
         },
         "test_last": None,
         **measure(model, splits.test),
-        **_validation_sweep(model, splits.val),
+        **found,
         **_test_others(experiment, model, splits.test),
     }
-
-
-def _validation_sweep(model: Colorizer, val: ImageDataset) -> dict[str, Any]:
-    """Temperatures are chosen on images that are not those of the test."""
-    if not isinstance(model.output, QuantizedOutput):
-        return {}
-    judges = [[rebalanced_accuracy()] for _ in SWEEP]
-    return {"validation_sweep": sweep(model, val, SWEEP, judges=judges)}
 
 
 def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -> dict[str, Any]:

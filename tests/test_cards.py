@@ -12,7 +12,6 @@ import pytest
 from made_up import MACHINE, as_before, cells, result, study, tables_in
 
 from colorize import cards as c
-from colorize.errors import DataError
 from colorize.experiments import EXPERIMENTS, get_experiment
 
 COLUMNS = ("rmse_ab", "rmse_rgb", "psnr", "ssim", "colorfulness")
@@ -245,41 +244,3 @@ def test_the_section_of_results_has_a_part_for_every_test_set() -> None:
     assert text == "\n\n".join([*expected, c.seeds_table(results)])
     assert len(tables_in(text)) == 5 and "seed1" not in text
     assert c.results_section({}) == ""
-
-
-def test_a_section_is_replaced_between_its_marks() -> None:
-    begin, end = "<!-- results: written by colorize tables -->", "<!-- /results -->"
-    text = f"# Title\n\n{begin}\nold\n{end}\n\n## Next\n"
-    new = c.replace_section(text, "results", "| new \\1 $ |")
-    assert new == f"# Title\n\n{begin}\n| new \\1 $ |\n{end}\n\n## Next\n"
-    assert c.replace_section(new, "results", "old") == text
-    for bad in ("", text.replace(end, ""), text.replace(begin, ""), text + text):
-        with pytest.raises(DataError, match=r"expected the marks .* once each"):
-            c.replace_section(bad, "results", "new")
-
-
-def test_the_sections_of_a_readme() -> None:
-    described = {name: dataclasses.asdict(e) for name, e in EXPERIMENTS.items()}
-    empty = c.readme_sections(described, {})
-    assert empty["experiments"] == c.experiments_table(described)
-    assert empty["results"] == "No experiment has been trained yet."
-    results = {"simplified": result("simplified")}
-    full = c.readme_sections(described, results)
-    assert full["results"] == c.results_section(results)
-    assert c.metrics_table(results) in full["results"]
-
-
-def test_the_speed_of_training() -> None:
-    step = {
-        "model": "SimplifiedModel",
-        "width": 0.5,
-        "size": 64,
-        "batch": 32,
-        "images_per_second": 186.66,
-        "share_of_convolution_rate": 0.886,
-    }
-    text = c.training_speed_section({"steps": [step, step], "threads": 2, "machine": MACHINE})
-    rows, below = text.split("\n\n")
-    _, *found = cells(rows)
-    assert found == [["`SimplifiedModel`", "0.5", "64 px, batch 32", "186.7", "89 %"]] * 2
-    assert below.startswith("Linux x86_64, 2 cores, no GPU, torch 2.9.1, 2 threads")

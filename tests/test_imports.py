@@ -64,7 +64,8 @@ BELOW: dict[str, tuple[str, ...]] = {
     "notebook": ("paths",),
     "runner": ("training", "cards", "encoders", "judges"),
     "studies": ("runner",),
-    "cli": ("studies", "ablation", "answers", "inference", "plots", "notebook", "photos", "export"),
+    "readme": ("studies", "ablation", "answers"),
+    "cli": ("readme", "inference", "plots", "notebook", "photos", "export"),
     "__main__": ("cli",),
 }
 NO_TORCH = ("errors", "paths", "experiments")

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 
 from colorize import paths
 from colorize.errors import CheckpointError, MissingPriorError
 from colorize.experiments import (
     EXPERIMENTS,
-    JOINT,
-    PHOTO,
     RECIPES,
     REPEATED,
     SCALES,
-    SEEDS,
     STUDY_A,
     STUDY_A_VARIANTS,
     STUDY_B,
@@ -124,10 +121,11 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--card", type=Path, help="put the table between the marks of this card")
     options = parser.parse_args(arguments)
 
-    from colorize.cards import measured_section, replace_section
+    from colorize.cards import measured_section
     from colorize.checkpoint import load_model
     from colorize.data import ColorizationDataset
     from colorize.evaluation import save_results
+    from colorize.readme import replace_section
     from colorize.runner import measure
 
     model = load_model(options.model)
@@ -171,44 +169,11 @@ def tables(arguments: list[str]) -> int:
         description="Write the tables of a README again, from the results in CHECKPOINTS.",
     )
     parser.add_argument("readme", type=Path)
-    readme = parser.parse_args(arguments).readme
+    options = parser.parse_args(arguments)
 
-    from colorize import ablation, answers
-    from colorize.cards import (
-        measured_section,
-        readme_sections,
-        replace_section,
-        speed_section,
-        training_speed_section,
-    )
-    from colorize.evaluation import load_results
-    from colorize.studies import run_study, run_study_a
+    from colorize.readme import write_sections
 
-    study = run_study_a("small", train=False)
-    described = {name: asdict(study.experiments[name]) for name in STUDY_A}
-    sections = readme_sections(described, study.results)
-    both = run_study("small", train=False, experiments=STUDY_B, seeds=SEEDS)
-    sections["study-a-answers"] = answers.answers(study.results)
-    sections["study-b"] = ablation.readme_section(both.results, list(SUBJECTS))
-    sections["study-b-answers"] = ablation.answers(both.results, list(SUBJECTS), details=False)
-    for name, experiments in (("joint", JOINT), ("photo", PHOTO)):
-        found = run_study("small", train=False, experiments=experiments).results
-        # What was tried before, measured on the same images by "colorize evaluate".
-        for path in sorted((paths.checkpoints() / "ablation").glob(f"{name}-tried-*.json")):
-            found[path.stem] = load_results(path)
-        if found:
-            sections[name] = measured_section(found)
-    # Measurements lie beside the README, as they are made in a checkout.
-    measured = [readme.parent / "benchmarks" / f"{name}.json" for name in ("photo", "full_size")]
-    if all(path.is_file() for path in measured):
-        sections["speed"] = speed_section(*(load_results(path) for path in measured))
-    if (speed := readme.parent / "benchmarks" / "speed.json").is_file():
-        sections["training-speed"] = training_speed_section(load_results(speed))
-    text = readme.read_text(encoding="utf-8")
-    for name, content in sections.items():
-        text = replace_section(text, name, content)
-    with paths.replacing(readme) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_sections(options.readme)
     return 0
 
 
