@@ -27,8 +27,8 @@ class Change(NamedTuple):
 
     Attributes:
         mean: over the test images, and over the seeds of each.
-        error: standard error of the paired differences of the images; 0 where the metric is of all
-            images together.
+        error: standard error of the paired differences of the images; 0 where a metric of all
+            images together has no numbers of single ones.
         retraining: standard error by the seeds; 0 where no experiment has several.
     """
 

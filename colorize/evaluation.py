@@ -71,6 +71,12 @@ class Judge:
         """What is of all images together, by name, or nothing."""
         return {}
 
+    def shares(self) -> dict[str, Tensor]:
+        """What single images have to do with ``compute``, by name, or nothing: (N,) numbers whose
+        mean is the value of all together and whose standard error is that of it.
+        """
+        return {}
+
 
 def evaluate(
     model: Colorizer,
@@ -145,9 +151,12 @@ def sweep(
         for judge in own_judges:
             result |= judge.compute()
     if per_image:
+        single = whole[0]
+        for judge in asked[0]:
+            single |= judge.shares()
         results[0]["images"] = {
             name: [float(f"{value:.4g}") for value in found.tolist()]
-            for name, found in whole[0].items()
+            for name, found in single.items()
         }
     return results
 

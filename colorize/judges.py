@@ -37,7 +37,8 @@ class RebalancedAccuracy(Judge):
     def __init__(self, prior: Tensor, bin_centers: Tensor) -> None:
         self._prior, self._bin_centers = prior, bin_centers
         self._candidates = make_candidates(bin_centers, 1)
-        self._right = self._whole = 0.0
+        self._right: list[Tensor] = []
+        self._whole: list[Tensor] = []
 
     def update(
         self, batch: Mapping[str, Tensor], lab: Tensor, ab: Tensor, colored: Tensor
@@ -50,13 +51,20 @@ class RebalancedAccuracy(Judge):
             candidates=self._candidates.to(ab.device),
         )
         right, whole = metrics.weighted_auc_sums(ab, lab[:, 1:], weights)
-        self._right += float(right.cpu().double().sum())
-        self._whole += float(whole.cpu().double().sum())
+        self._right.append(right.cpu().double())
+        self._whole.append(whole.cpu().double())
         return {}
 
     def compute(self) -> dict[str, Any]:
         """``{"auc_rebalanced": {"value": 0..1}}``."""
-        return {"auc_rebalanced": {"value": self._right / self._whole}}
+        value = torch.cat(self._right).sum() / torch.cat(self._whole).sum()
+        return {"auc_rebalanced": {"value": float(value)}}
+
+    def shares(self) -> dict[str, Tensor]:
+        """The ratio of the two sums, linearized in the images (the delta method)."""
+        right, whole = torch.cat(self._right), torch.cat(self._whole)
+        value = right.sum() / whole.sum()
+        return {"auc_rebalanced": value + (right - value * whole) / whole.mean()}
 
 
 class Recognition(Judge):

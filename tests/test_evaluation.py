@@ -152,7 +152,7 @@ def test_the_sweep_of_a_study_starts_at_1_and_ends_at_the_mode() -> None:
     assert list(e.SWEEP) == sorted(e.SWEEP, reverse=True)
 
 
-class Tally:
+class Tally(e.Judge):
     """A judge that keeps what it is shown."""
 
     def __init__(self) -> None:
@@ -168,6 +168,9 @@ class Tally:
 
     def compute(self) -> dict[str, Any]:
         return {"images_seen": {"value": sum(len(batch) for batch in self.batches)}}
+
+    def shares(self) -> dict[str, Tensor]:
+        return {"shown": torch.tensor([float(i) for batch in self.batches for i in batch])}
 
 
 def test_judges_are_shown_every_batch_once_at_their_own_temperature(
@@ -193,6 +196,7 @@ def test_judges_are_shown_every_batch_once_at_their_own_temperature(
     # Single images only of the first.
     np.testing.assert_allclose(swept[0]["images"]["b_star"], b_star, atol=2e-2)
     assert ["images" in found for found in swept] == [True, False, False]
+    assert swept[0]["images"]["shown"] == list(range(7)) and "shown" not in swept[0]
 
 
 def test_judges_change_no_other_number(images: ImageDataset, net: SimplifiedModel) -> None:

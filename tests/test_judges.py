@@ -107,6 +107,31 @@ def test_rebalanced_accuracy_is_over_all_pixels_and_not_the_mean_of_batches() ->
         assert abs(wrong - expected) > 1e-3
 
 
+def test_the_shares_of_images_tell_how_uncertain_the_rebalanced_accuracy_is() -> None:
+    rng = np.random.default_rng(1)
+    prior = rng.dirichlet(np.full(313, 0.5)) + 1e-4
+    truth = rng.uniform(-60, 60, (200, 2, 5, 4)).astype(np.float32)
+    truth *= rng.uniform(0.2, 1, (200, 1, 1, 1)).astype(np.float32)
+    lab = torch.cat((torch.full((200, 1, 5, 4), 50.0), torch.from_numpy(truth)), 1)
+    shares, sums, values = [], [], []
+    for noise in (15, 25):
+        judge = j.RebalancedAccuracy(torch.from_numpy(prior / prior.sum()), CENTERS)
+        predicted = truth + rng.normal(0, noise, truth.shape).astype(np.float32)
+        for part in range(0, 200, 64):
+            here = slice(part, part + 64)
+            judge.update({}, lab[here], torch.from_numpy(predicted[here]), lab[here])
+        shares.append(judge.shares()["auc_rebalanced"].numpy())
+        values.append(judge.compute()["auc_rebalanced"]["value"])
+        weight, accuracy = (x.reshape(200, -1) for x in _brute_force(predicted, truth, prior))
+        sums.append(((weight * accuracy).sum(1), weight.sum(1)))
+    np.testing.assert_allclose([s.mean() for s in shares], values, rtol=1e-6)
+    # Other test images, drawn from these: the difference of the two varies as the shares say.
+    drawn = rng.integers(0, 200, (4000, 200))
+    one, other = (right[drawn].sum(1) / whole[drawn].sum(1) for right, whole in sums)
+    paired = shares[0] - shares[1]
+    assert paired.std(ddof=1) / np.sqrt(200) == pytest.approx((one - other).std(), rel=0.1)
+
+
 def test_the_truth_itself_is_right_everywhere() -> None:
     judge = j.RebalancedAccuracy(torch.full((313,), 1 / 313), CENTERS)
     _show(judge, {"rgb": torch.from_numpy(tiny.patches(3)).movedim(-1, 1)})
