@@ -1,92 +1,46 @@
 """What the results of study A say to its questions, as Markdown, from results and nothing else.
 
-Models are compared on the same test images, image by image. A difference has two uncertainties:
-other images (the standard error of the paired differences) and another training (the standard
-deviation between seeds, known from the experiments that ran with several). It counts as decided
-beyond two standard errors of both together.
+Every answer has the comparisons that speak to it (``colorize.differences``), whether they confirm
+what was claimed (``colorize.claims``), and where its figures and numbers are.
 """
 
 from __future__ import annotations
 
-import math
-import statistics
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from colorize import findings
-from colorize.findings import runs_of, same_images
-from colorize.tables import METRICS, Results, measured, verdict
+from colorize import claims, findings
+from colorize.claims import Expected, Outcome
+from colorize.differences import change
+from colorize.findings import runs_of
+from colorize.tables import METRICS, Results, verdict
 
 _COLOR = ("colorfulness", "colorfulness_error", "auc_rebalanced")
 _ERROR = ("rmse_ab", "psnr")
 _ALL = (*_ERROR, "ssim", *_COLOR, "recognized_own")
 
 
-class Change(NamedTuple):
-    """Difference of two experiments in a metric.
+@dataclass(frozen=True)
+class Question:
+    """A question of the study.
 
     Attributes:
-        mean: over the test images, and over the seeds of each.
-        error: standard error of the paired differences of the images; 0 where a metric of all
-            images together has no numbers of single ones.
-        retraining: standard error by the seeds; 0 where no experiment has several.
+        text: what was asked.
+        claim: what the paper or the study said.
+        figures: files in GRAPHS that show it.
+        comparisons: pairs of experiments, and the metrics in which they are compared.
+        expected: the claim in terms of such pairs.
+        checks: the claim in terms of other numbers.
+        more: what else there is to say.
     """
-
-    mean: float
-    error: float
-    retraining: float
-
-    @property
-    def uncertainty(self) -> float:
-        """Two standard errors of both together."""
-        return 2 * math.hypot(self.error, self.retraining)
-
-    @property
-    def decided(self) -> bool:
-        """Whether the difference is larger than its uncertainty, which has to be known."""
-        return abs(self.mean) > self.uncertainty > 0
-
-
-class Question(NamedTuple):
-    """What was asked, what the paper or the study said, the comparisons that speak to it, and what
-    else there is to say."""
 
     text: str
     claim: str
+    figures: tuple[str, ...]
     comparisons: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    expected: tuple[Expected, ...] = ()
+    checks: tuple[Callable[[Results], list[Outcome]], ...] = ()
     more: tuple[Callable[[Results], str], ...] = ()
-
-
-def seed_spread(results: Results, metric: str) -> float | None:
-    """Standard deviation of a metric between trainings that differ by their seed only, pooled over
-    the experiments that ran with several; None when there are none.
-    """
-    squares, freedom = 0.0, 0
-    for name in {r["experiment"]["name"] for r in results.values()}:
-        values = _values(runs_of(results, name), metric)
-        if len(values) > 1:
-            squares += (len(values) - 1) * statistics.variance(values)
-            freedom += len(values) - 1
-    return math.sqrt(squares / freedom) if freedom else None
-
-
-def change(results: Results, run: str, other: str, metric: str) -> Change | None:
-    """Of a metric from the experiment ``other`` to ``run``.
-
-    None where one of them has no such result, or they were tested on other images.
-    """
-    ours, theirs = runs_of(results, run), runs_of(results, other)
-    if not ours or not theirs or not same_images(ours[0], theirs[0]):
-        return None
-    here, there = _values(ours, metric), _values(theirs, metric)
-    if not here or not there:
-        return None
-    spread = seed_spread(results, metric) or 0.0
-    return Change(
-        statistics.fmean(here) - statistics.fmean(there),
-        _paired_error(ours[0], theirs[0], metric),
-        spread * math.sqrt(1 / len(here) + 1 / len(there)),
-    )
 
 
 def answers(results: Results) -> str:
@@ -97,6 +51,7 @@ def answers(results: Results) -> str:
         paragraphs = ["\n".join(lines), *(say(results) for say in question.more)]
         said = [p for p in paragraphs if p]
         if said:
+            said += [p for p in (_outcomes(question, results), _sources(question, results)) if p]
             parts.append("\n\n".join([f"**{question.text}** {question.claim}", *said]))
     if not parts:
         return "No two experiments have been trained and tested on the same images yet."
@@ -107,86 +62,165 @@ QUESTIONS = (
     Question(
         "Rebalancing: more color, at what cost?",
         "The paper: rebalancing brings back the rare, saturated colors, and costs RMSE.",
+        ("metrics-error", "metrics-color"),
         (("rebalanced", "unbalanced", (*_ERROR, *_COLOR)),),
-        (findings.bounds,),
+        expected=(
+            Expected("rebalanced", "unbalanced", "colorfulness", "higher"),
+            Expected("rebalanced", "unbalanced", "auc_rebalanced", "higher"),
+            Expected("rebalanced", "unbalanced", "rmse_ab", "higher"),
+        ),
+        more=(findings.bounds,),
     ),
     Question(
         "Smoothing the prior: over the ab plane, along the index of the bins (as the study did), "
         "or not at all?",
-        "The study found that smoothing hurts; it smoothed along the index.",
+        "The study found that smoothing hurts, and smoothed along the index. If it was the index "
+        "that hurt, smoothing over the plane does not.",
+        ("priors", "metrics-color"),
         (
             ("rebalanced-smooth", "rebalanced", (*_ERROR, *_COLOR)),
             ("rebalanced-smooth-index", "rebalanced", (*_ERROR, *_COLOR)),
             ("rebalanced-smooth-index", "rebalanced-smooth", (*_ERROR, *_COLOR)),
         ),
+        expected=(
+            Expected("rebalanced-smooth-index", "rebalanced", "auc_rebalanced", "lower"),
+            Expected("rebalanced-smooth-index", "rebalanced-smooth", "auc_rebalanced", "lower"),
+            Expected("rebalanced-smooth-index", "rebalanced-smooth", "rmse_ab", "higher"),
+            Expected("rebalanced-smooth", "rebalanced", "auc_rebalanced", "no lower"),
+        ),
     ),
     Question(
         "The training set's own prior, or ImageNet's?",
         "The study: the own prior fits a narrow subject better.",
+        ("priors", "metrics-color"),
         (("rebalanced-ours", "rebalanced-smooth", _ALL),),
+        expected=(
+            Expected("rebalanced-ours", "rebalanced-smooth", "rmse_ab", "lower"),
+            Expected("rebalanced-ours", "rebalanced-smooth", "colorfulness_error", "lower"),
+            Expected("rebalanced-ours", "rebalanced-smooth", "auc_rebalanced", "higher"),
+        ),
     ),
     Question(
         "Soft or one-hot targets?",
         "The paper: soft targets teach the net which colors are neighbors.",
+        ("metrics-error", "metrics-color"),
         (("unbalanced", "unbalanced-onehot", _ALL),),
+        expected=(
+            Expected("unbalanced", "unbalanced-onehot", "rmse_ab", "lower"),
+            Expected("unbalanced", "unbalanced-onehot", "auc_rebalanced", "higher"),
+        ),
     ),
     Question(
         "Classification or regression?",
         "The paper: a regression gives greyish averages of the plausible colors.",
+        ("comparison", "metrics-color"),
         (
             ("unbalanced", "euclidean", (*_ERROR, *_COLOR)),
             ("rebalanced-ours", "euclidean", _ALL),
+        ),
+        expected=(
+            Expected("unbalanced", "euclidean", "colorfulness", "higher"),
+            Expected("rebalanced-ours", "euclidean", "colorfulness", "higher"),
         ),
     ),
     Question(
         "What does the simplified net cost?",
         "The study: half the parameters, nearly the same pictures.",
+        ("capacity", "comparison"),
         (("simplified", "rebalanced-ours", _ALL),),
-        (findings.size_and_speed,),
+        expected=tuple(
+            Expected("simplified", "rebalanced-ours", metric, "same")
+            for metric in ("rmse_ab", "psnr", "colorfulness")
+        ),
+        more=(findings.size_and_speed,),
+    ),
+    Question(
+        "Do more classes and a longer training generalise, and does fine-tuning reach as far?",
+        "The study: from scratch they do, and the simplified net gets there by fine-tuning. All on "
+        "the test images of the final nets, with classes that the others have not seen.",
+        ("comparison",),
+        (
+            ("rebalanced-ours-final", "rebalanced-ours", _ALL),
+            ("simplified-final", "simplified", _ALL),
+            ("simplified-final", "rebalanced-ours-final", _ALL),
+        ),
+        expected=(
+            Expected("rebalanced-ours-final", "rebalanced-ours", "rmse_ab", "lower"),
+            Expected("rebalanced-ours-final", "rebalanced-ours", "auc_rebalanced", "higher"),
+            Expected("simplified-final", "simplified", "rmse_ab", "lower"),
+            Expected("simplified-final", "simplified", "auc_rebalanced", "higher"),
+            Expected("simplified-final", "rebalanced-ours-final", "rmse_ab", "same"),
+        ),
     ),
     Question(
         "Which temperature, and does it matter less with the own prior?",
         "The paper takes T = 0.38; the study found that it matters less with the own prior.",
-        (),
-        (findings.best_temperatures,),
+        ("temperature", "temperature-pictures"),
+        checks=(claims.temperature_matters_less,),
+        more=(findings.best_temperatures,),
     ),
     Question(
         "First grey, then color?",
         "The study: a net first learns to be grey, and dares color later.",
+        ("learning-curves",),
+        checks=(claims.grey_first,),
         more=(findings.color_along_training,),
     ),
     Question(
         "Do patches hold overfitting back, and does the validation loss rise while the metrics "
         "improve?",
         "The study: they do, and it does.",
+        ("learning-curves", "learning-curves-variants"),
         (("simplified-patches", "simplified", _ALL),),
-        (findings.overfitting,),
+        checks=(
+            claims.patches_hold_overfitting_back,
+            claims.loss_rises_while_metrics_improve,
+        ),
+        more=(findings.overfitting,),
     ),
     Question(
         "Where does it fail?",
         "The study: busy images, grass and sea, sky and interiors, objects of many colors.",
+        ("failures",),
+        checks=(claims.fails_where_it_was_said,),
         more=(findings.contents_table, findings.classes_table),
     ),
     Question(
         "Our recipe or the paper's?",
         "Ours: AdamW at a higher rate that falls, averaged weights, He initialisation.",
+        ("learning-curves-variants",),
         (("simplified-paper-recipe", "simplified", (*_ERROR, *_COLOR)),),
-        (findings.equal_quality,),
+        checks=(claims.ours_is_faster,),
+        more=(findings.equal_quality_sentence,),
     ),
 )
 
 
-def _values(runs: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
-    found = [measured(run["test"], metric) for run in runs]
-    return [value for value in found if value is not None]
+def _outcomes(question: Question, results: Results) -> str:
+    found = [o for e in question.expected if (o := e.outcome(results)) is not None]
+    found += [o for check in question.checks for o in check(results)]
+    words = {True: "Confirmed", False: "Contradicted", None: "Not decided"}
+    parts = []
+    for kind, word in words.items():
+        texts = [outcome.text for outcome in found if outcome.confirmed is kind]
+        if texts:
+            parts.append(f"*{word}:* {'; '.join(texts)}.")
+    return " ".join(parts)
 
 
-def _paired_error(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float:
-    images = [result["test"].get("images", {}).get(metric) for result in (one, other)]
-    if None in images:
-        return 0.0
-    changes = [a - b for a, b in zip(*images, strict=True)]
-    return statistics.stdev(changes) / math.sqrt(len(changes)) if len(changes) > 1 else 0.0
+def _sources(question: Question, results: Results) -> str:
+    compared = dict.fromkeys(name for c in question.comparisons for name in c[:2])
+    runs = [run for run, r in results.items() if r["experiment"]["name"] in compared]
+    # Without a pair of its own a question is about all of them.
+    numbers = ", ".join(_file(results, run) for run in runs) or "those of every model"
+    figures = ", ".join(f"{name}.png" for name in question.figures)
+    return f"Figures: {figures}. Numbers: {numbers}."
+
+
+def _file(results: Results, run: str) -> str:
+    # Older results do not name a folder; they lay in none.
+    folder = results[run]["experiment"].get("folder")
+    return f"{folder}/{run}.json" if folder else f"{run}.json"
 
 
 def _compared(results: Results, run: str, other: str, metrics: Sequence[str]) -> str:
@@ -216,4 +250,9 @@ def _how(results: Results) -> str:
         if several
         else "; what another training would change is not in it, for none has several seeds"
     )
-    return f"After ± are two standard errors: {sources}. Beyond them a difference is decided."
+    scale = next(iter(results.values()))["experiment"]["scale"]
+    return (
+        f"After ± are two standard errors: {sources}. Beyond them a difference is decided. Figures "
+        f"lie in `GRAPHS` (`python -m colorize notebook --scale {scale}`), numbers in "
+        f"`CHECKPOINTS` (`python -m colorize train NAME --scale {scale}`, by the name of the run)."
+    )

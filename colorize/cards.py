@@ -45,6 +45,7 @@ def metrics_table(results: Results) -> str:
         # With a falling rate the last weights often are the best ones.
         if last and last[1:] != rows[-1][1:]:
             rows.append(last)
+        rows += [row(f"{other}, beside it", "", own) for other, own in _beside(r).items()]
     some = next(iter(results.values()))
     rows.append(row("grey", "", some["grey"]))
     truth = ["truth", "", "0", "0", "∞", "1", spread(some["test"]["colorfulness_truth"])]
@@ -82,7 +83,10 @@ def field_table(results: Results) -> str:
         for key in ("recognized", "recognized_own")
         if f"{key}_truth" in some["test"]
     }
-    rows = [row(name, r["test"]) for name, r in judged.items()]
+    rows = []
+    for name, r in judged.items():
+        rows.append(row(name, r["test"]))
+        rows += [row(f"{other}, beside it", own) for other, own in _beside(r).items()]
     rows += [row("grey", some["grey"]), row("truth", truth)]
     missing = [
         f"{some['test'][key]['missing']}."
@@ -93,6 +97,11 @@ def field_table(results: Results) -> str:
     ]
     below = f"\n\nNot measured here: {' '.join(missing)}" if missing else ""
     return table(["model", *(METRICS[key].title for key in columns)], rows) + below
+
+
+def _beside(result: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """The tests of other experiments on the same images, but those that could not be had."""
+    return {name: own for name, own in result.get("beside", {}).items() if "missing" not in own}
 
 
 def experiments_table(experiments: Results) -> str:

@@ -8,7 +8,7 @@ import re
 import statistics
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from colorize.experiments import STUDY_A, STUDY_A_VARIANTS
 from colorize.tables import METRICS, Results, measured, table
@@ -31,6 +31,12 @@ def runs_of(results: Results, name: str) -> list[Mapping[str, Any]]:
     return sorted(found, key=lambda result: result["experiment"]["seed"])
 
 
+def nine(results: Results, *, variants: bool = False) -> dict[str, Mapping[str, Any]]:
+    """The study's experiments in their order, one run each."""
+    names = [*STUDY_A, *(STUDY_A_VARIANTS if variants else ())]
+    return {name: results[name] for name in names if name in results}
+
+
 def same_images(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two results were tested on the same images."""
     parts = [result["data"]["test"] for result in (one, other)]
@@ -39,7 +45,7 @@ def same_images(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 def bounds(results: Results) -> str:
     """How grey does by the metrics of error, and by those of color."""
-    shown = _nine(results)
+    shown = nine(results)
     if not shown:
         return ""
     some = next(iter(shown.values()))
@@ -94,7 +100,7 @@ def best_temperatures(results: Results) -> str:
     """The temperatures that are best on the validation images, by three measures; and what the
     temperature changes."""
     rows = []
-    for name, result in _nine(results).items():
+    for name, result in nine(results).items():
         points = result.get("validation_sweep")
         if not points:
             continue
@@ -123,7 +129,7 @@ def best_temperatures(results: Results) -> str:
 def color_along_training(results: Results) -> str:
     """Colorfulness of the validation images at the beginning, the middle and the end."""
     rows = []
-    for name, result in _nine(results).items():
+    for name, result in nine(results).items():
         curve = [point["colorfulness"] for point in result["curve"]]
         first = result["curve"][0]["images"] / 1000
         rows.append(
@@ -142,17 +148,16 @@ def color_along_training(results: Results) -> str:
 def overfitting(results: Results) -> str:
     """Losses at the end of training, and what happened since validation's was least."""
     rows = []
-    for name, result in _nine(results, variants=True).items():
+    for name, result in nine(results, variants=True).items():
         curve = result["curve"]
-        best = min(range(len(curve)), key=lambda i: curve[i]["val_loss"])
-        end = curve[-1]
-        since = {k: end[k] - curve[best][k] for k in ("val_loss", "rmse_ab", "colorfulness")}
+        best, end = least_loss(curve), curve[-1]
+        since = {k: end[k] - best[k] for k in ("val_loss", "rmse_ab", "colorfulness")}
         rows.append(
             [
                 f"`{name}`",
                 f"{end['train_loss']:.3g}",
                 f"{end['val_loss']:.3g}",
-                f"{100 * curve[best]['images'] / end['images']:.0f} % of training",
+                f"{100 * best['images'] / end['images']:.0f} % of training",
                 f"{since['val_loss']:+.2g}",
                 f"{since['rmse_ab']:+.2f}",
                 f"{since['colorfulness']:+.1f}",
@@ -163,6 +168,11 @@ def overfitting(results: Results) -> str:
         *("since then: loss", "RMSE ab", "colorfulness"),
     ]
     return table(header, rows) if rows else ""
+
+
+def least_loss(curve: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """The point of a learning curve with the least validation loss."""
+    return min(curve, key=lambda point: float(point["val_loss"]))
 
 
 def contents_table(results: Results) -> str:
@@ -183,13 +193,25 @@ def contents_table(results: Results) -> str:
             for values in (images, grey)
             for part in (order[:quarter], order[-quarter:])
         ]
-        rank = _rank_correlation(images[key], images["rmse_ab"])
+        rank = contents_correlation(result, key)
         rows.append([words, *cells, "" if rank is None else f"{rank:+.2f}"])
     header = [
         *("RMSE ab by what is on the picture", f"`{name}`, least quarter", "most"),
         *("grey, least quarter", "most", "rank correlation"),
     ]
     return table(header, rows)
+
+
+def contents_correlation(result: Mapping[str, Any], key: str) -> float | None:
+    """Spearman's rank correlation of a measure of ``CONTENTS`` with RMSE ab over the test images;
+    None where one of the two does not vary.
+    """
+    from scipy.stats import spearmanr
+
+    measure, error = (result["test"]["images"][k] for k in (key, "rmse_ab"))
+    if len(set(measure)) < 2 or len(set(error)) < 2:
+        return None
+    return float(spearmanr(measure, error).statistic)
 
 
 def classes_table(results: Results, n: int = 3) -> str:
@@ -217,22 +239,38 @@ def classes_table(results: Results, n: int = 3) -> str:
     return table(["class, worst and best", "images", f"RMSE ab, `{name}`", "grey"], chosen)
 
 
-def equal_quality(results: Results) -> str:
-    """After how many images our recipe is where the paper's ends."""
+class EqualQuality(NamedTuple):
+    """Images until a validation loss: with the paper's recipe, and with ours; None for never."""
+
+    loss: float
+    paper: int
+    ours: int | None
+
+
+def equal_quality(results: Results) -> EqualQuality | None:
+    """After how many images our recipe is where the paper's is at its best."""
     ours, paper = runs_of(results, "simplified"), runs_of(results, "simplified-paper-recipe")
     if not ours or not paper:
+        return None
+    target = least_loss(paper[0]["curve"])
+    there = [p["images"] for p in ours[0]["curve"] if p["val_loss"] <= target["val_loss"]]
+    return EqualQuality(target["val_loss"], target["images"], there[0] if there else None)
+
+
+def equal_quality_sentence(results: Results) -> str:
+    """``equal_quality`` in words."""
+    found = equal_quality(results)
+    if found is None:
         return ""
-    target = min(paper[0]["curve"], key=lambda point: point["val_loss"])
-    there = [p for p in ours[0]["curve"] if p["val_loss"] <= target["val_loss"]]
     reached = (
-        f"ours was there after {there[0]['images']:,} images, "
-        f"{target['images'] / there[0]['images']:.1f} times as fast (a step costs the same)"
-        if there
+        f"ours was there after {found.ours:,} images, {found.paper / found.ours:.1f} times as fast "
+        "(a step costs the same)"
+        if found.ours
         else "ours never was there"
     )
     return (
-        f"The paper's optimizer settings reach a validation loss of {target['val_loss']:.3f} after "
-        f"{target['images']:,} images; {reached}."
+        f"The paper's optimizer settings reach a validation loss of {found.loss:.3f} after "
+        f"{found.paper:,} images; {reached}."
     )
 
 
@@ -272,20 +310,5 @@ def failures(result: Mapping[str, Any], n: int = 2) -> dict[str, list[int]]:
     return found
 
 
-def _nine(results: Results, *, variants: bool = False) -> dict[str, Mapping[str, Any]]:
-    """The study's experiments in their order, one run each."""
-    names = [*STUDY_A, *(STUDY_A_VARIANTS if variants else ())]
-    return {name: results[name] for name in names if name in results}
-
-
 def _mean(found: Mapping[str, Any], metric: str) -> float:
     return float(found[metric]["mean"])
-
-
-def _rank_correlation(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Spearman's; None where one of the two does not vary."""
-    from scipy.stats import spearmanr
-
-    if len(set(x)) < 2 or len(set(y)) < 2:
-        return None
-    return float(spearmanr(x, y).statistic)

@@ -35,7 +35,7 @@ from colorize.evaluation import (
     save_results,
     sweep,
 )
-from colorize.experiments import DataSpec, Experiment
+from colorize.experiments import DataSpec, Experiment, get_experiment
 from colorize.findings import best_temperature
 from colorize.judges import field_judges, rebalanced_accuracy
 from colorize.models import MODEL_CLASSES, Colorizer, QuantizedOutput, UNetModel
@@ -358,16 +358,24 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
 
 def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -> dict[str, Any]:
     """What only some experiments are tested for."""
-    folder = run_folder(experiment)
-    last = folder / f"{experiment.run}-last{SUFFIX}"
+    last = run_folder(experiment) / f"{experiment.run}-last{SUFFIX}"
+    found: dict[str, Any] = {}
     if experiment.tested == "best" and last.is_file():
-        return {"test_last": evaluate(load_checkpoint(last), test)}
-    if not experiment.colored_by:
-        return {}
+        found["test_last"] = evaluate(load_checkpoint(last), test)
+    if experiment.colored_by:
+        found["inputs"] = _test_inputs(experiment, model, test)
+    others = [get_experiment(name, experiment.scale) for name in experiment.beside]
+    # On the same images their own results are all there is to say.
+    beside = {e.name: _test_beside(e, test) for e in others if e.data != experiment.data}
+    return found | ({"beside": beside} if beside else {})
+
+
+def _test_inputs(experiment: Experiment, model: Colorizer, test: ImageDataset) -> dict[str, Any]:
+    """A classifier of color pictures on grey ones, and on those that other nets color."""
     inputs = {"grey": evaluate(model, Recolored(test, GreyBaseline()))}
     for name in experiment.colored_by:
         run = replace(experiment, name=name).run
-        path = folder / f"{run}-last{SUFFIX}"
+        path = run_folder(experiment) / f"{run}-last{SUFFIX}"
         if not path.is_file():
             raise CheckpointError(
                 f"{experiment.run} is tested on pictures that {run} colored, and {path} does not "
@@ -375,7 +383,15 @@ def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -
                 f"{experiment.scale} --seed {experiment.seed} --again"
             )
         inputs[name] = evaluate(model, Recolored(test, load_checkpoint(path)))
-    return {"inputs": inputs}
+    return inputs
+
+
+def _test_beside(other: Experiment, test: ImageDataset) -> dict[str, Any]:
+    path = run_folder(other) / f"{other.run}{SUFFIX}"
+    if not path.is_file():
+        return {"missing": f"{other.run} was not trained yet"}
+    judges = field_judges(test.classes, truth=False)
+    return evaluate(load_checkpoint(path), test, judges=judges, per_image=True)
 
 
 def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:

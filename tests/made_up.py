@@ -120,11 +120,23 @@ def study(*names: str, seeds: dict[str, int] | None = None, **more: Any) -> dict
     return found
 
 
+def pair(shift: float, noise: float, n: int = 40) -> dict[str, Any]:
+    """Errors that differ much from picture to picture, and by ``shift`` between the models."""
+    base = np.array(values("base", n, 5, 60))
+    changes = shift + noise * np.array(values("noise", n, -1, 1))
+    return {
+        "simplified": result("simplified", n=n, rmse_ab=list(base + changes)),
+        "rebalanced-ours": result("rebalanced-ours", n=n, rmse_ab=list(base)),
+    }
+
+
 def as_before(result: dict[str, Any]) -> dict[str, Any]:
     """The same run as an older version wrote it: nothing of single images and no judges."""
     new = {"images", "auc_rebalanced", "recognized", "recognized_own", "lpips", "fid", *CONTENTS}
     new |= {"label", "recognized_truth", "recognized_own_truth"}
     old = {k: v for k, v in result.items() if k not in ("validation_sweep", "precision")}
+    fields = result["experiment"].items()
+    old["experiment"] = {k: v for k, v in fields if k not in ("folder", "beside")}
     for part in ("test", "grey"):
         old[part] = {k: v for k, v in result[part].items() if k not in new}
     old["data"] = {

@@ -170,6 +170,21 @@ def test_write_card(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == ["simplified.md"]
 
 
+def test_what_is_tested_beside_a_run_has_rows_below_it() -> None:
+    results = study("simplified-final", "rebalanced-ours-final")
+    results["simplified-final"]["beside"] = {
+        "simplified": result("simplified")["test"],
+        "rebalanced-ours": {"missing": "rebalanced-ours was not trained yet"},
+    }
+    expected = ["simplified-final", "simplified, beside it", "rebalanced-ours-final", "grey"]
+    for table in (c.metrics_table(results), c.field_table(results)):
+        _, *rows = cells(table.split("\n\n")[0])
+        assert [row[0] for row in rows] == [*expected, "truth"]
+    (alone,) = (row for row in cells(c.metrics_table(study("simplified")))[1:2])
+    _, _, beside, *_ = cells(c.metrics_table(results))
+    assert beside[2:] == alone[2:]
+
+
 def test_the_table_of_experiments() -> None:
     described = {name: dataclasses.asdict(e) for name, e in EXPERIMENTS.items()}
     header, *rows = cells(c.experiments_table(described))

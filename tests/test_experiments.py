@@ -43,7 +43,7 @@ STUDIED_B: dict[str, set[str]] = {
     "tail": {"data"},
 }
 # What follows from a further subject, at the scales where the two differ in it.
-OF_FINAL = {"data", "recipe.epochs"}
+OF_FINAL = {"data", "recipe.epochs", "beside"}
 IDENTITY = {"name", "claim", "parent"}
 # The list, and the study's further classes.
 SYNSETS = ("n06255081", "n02739889", "n03351262", "n02691156", "n02918964")

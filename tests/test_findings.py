@@ -26,7 +26,7 @@ SAY: dict[str, Callable[..., str]] = {
     "overfitting": f.overfitting,
     "contents": f.contents_table,
     "classes": f.classes_table,
-    "equal quality": f.equal_quality,
+    "equal quality": f.equal_quality_sentence,
 }
 
 
@@ -280,10 +280,10 @@ def test_equal_quality(ours: list[float], said: str) -> None:
     for at, loss in zip(points, ours, strict=True):
         at["val_loss"] = loss
     results["simplified"]["curve"] = points
-    text = f.equal_quality(results)
+    text = f.equal_quality_sentence(results)
     assert "reach a validation loss of 2.000 after 6,400 images" in text and said in text
     del results["simplified-paper-recipe"]
-    assert f.equal_quality(results) == ""
+    assert f.equal_quality_sentence(results) == ""
 
 
 # --- failures ----------------------------------------------------------------------------------

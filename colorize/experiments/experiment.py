@@ -31,6 +31,7 @@ class Experiment:
         data_changes: what differs from the subject's choice of images.
         folder: below CHECKPOINTS, for runs of which there are many.
         colored_by: experiments whose colors a classifier of color pictures is tested on.
+        beside: experiments of other images, tested on this one's as well for comparison.
         tempered: whether the temperature is chosen on validation, ``findings.best_temperature``.
         limits: where its colors are not to be trusted, for its card.
         tested: the weights that the results are of, "best" on validation or the "last".
@@ -51,6 +52,7 @@ class Experiment:
     data_changes: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
     colored_by: tuple[str, ...] = ()
+    beside: tuple[str, ...] = ()
     tempered: bool = False
     limits: str = ""
     tested: str = "best"

@@ -70,6 +70,7 @@ STUDY_A: dict[str, Experiment] = by_name(
         prior="train",
         smoothing="ab",
         parent="rebalanced-ours",
+        beside=("rebalanced-ours",),
         subject="vehicles-final",
     ),
     Experiment(
@@ -81,6 +82,7 @@ STUDY_A: dict[str, Experiment] = by_name(
         smoothing="ab",
         parent="simplified",
         start_from="simplified",
+        beside=("simplified",),
         subject="vehicles-final",
     ),
 )
