@@ -85,7 +85,10 @@ QUESTIONS = (
         expected=(
             Expected("rebalanced-smooth-index", "rebalanced", "auc_rebalanced", "lower"),
             Expected("rebalanced-smooth-index", "rebalanced-smooth", "auc_rebalanced", "lower"),
-            Expected("rebalanced-smooth-index", "rebalanced-smooth", "rmse_ab", "higher"),
+            Expected("rebalanced-smooth-index", "rebalanced", "colorfulness_error", "higher"),
+            Expected(
+                "rebalanced-smooth-index", "rebalanced-smooth", "colorfulness_error", "higher"
+            ),
             Expected("rebalanced-smooth", "rebalanced", "auc_rebalanced", "no lower"),
         ),
     ),

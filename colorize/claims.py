@@ -21,6 +21,7 @@ from colorize.tables import METRICS, Results
 
 Direction = Literal["higher", "lower", "same", "no lower"]
 
+_SWEEP = "validation_sweep"
 _WORDS: dict[Direction, str] = {
     "higher": "{metric} is higher for {run} than for {other}",
     "lower": "{metric} is lower for {run} than for {other}",
@@ -64,21 +65,21 @@ class Expected(NamedTuple):
 
 def temperature_matters_less(results: Results) -> list[Outcome]:
     """Whether the colorfulness depends less on the temperature with the own prior."""
-    swing = {
-        name: abs(sweep[-1]["colorfulness"]["mean"] - sweep[0]["colorfulness"]["mean"])
-        for name in ("rebalanced-ours", "rebalanced-smooth", "rebalanced")
-        if (sweep := results.get(name, {}).get("validation_sweep"))
-    }
-    own = swing.pop("rebalanced-ours", None)
+    ranges = {}
+    for name in ("rebalanced-ours", "rebalanced-smooth", "rebalanced"):
+        color = [p["colorfulness"]["mean"] for p in results.get(name, {}).get(_SWEEP, ())]
+        if color:
+            ranges[name] = max(color) - min(color)
+    own = ranges.pop("rebalanced-ours", None)
     if own is None:
         return []
     return [
         Outcome(
-            f"from T = 1 to T = 0 the colorfulness of `rebalanced-ours` changes less ({own:.1f}) "
+            f"over all temperatures the colorfulness of `rebalanced-ours` varies less ({own:.1f}) "
             f"than that of `{name}` ({other:.1f})",
             own < other,
         )
-        for name, other in swing.items()
+        for name, other in ranges.items()
     ]
 
 

@@ -61,7 +61,9 @@ def _swings(**swing: float) -> dict[str, Any]:
     results = study(*(names[key] for key in swing))
     for key, value in swing.items():
         points = results[names[key]]["validation_sweep"]
-        points[0]["colorfulness"]["mean"], points[-1]["colorfulness"]["mean"] = 30.0, 30.0 + value
+        for i, p in enumerate(points):
+            # Most, or least, color at the second of the temperatures.
+            p["colorfulness"]["mean"] = 30.0 + (value if i == 1 else 0.0)
     return results
 
 
