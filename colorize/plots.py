@@ -96,7 +96,7 @@ def learning_curves(results: Results) -> Figure:
     width = 5.6 if n == 1 else 3.7 * columns
     figure = Figure(figsize=(width, 2.6 * rows + 0.4), layout="constrained")
     grid = figure.subplots(rows, columns, squeeze=False).flatten()
-    for axis, (name, result) in zip(grid, results.items(), strict=False):
+    for i, (axis, (name, result)) in enumerate(zip(grid, results.items(), strict=False)):
         curve = result["curve"]
         images = [point["images"] / 1000 for point in curve]
         axis.plot(images, [p["train_loss"] for p in curve], label="training loss")
@@ -108,6 +108,10 @@ def learning_curves(results: Results) -> Figure:
         truth = curve[-1]["colorfulness_truth"]
         color.axhline(truth, color="tab:green", ls="--", lw=1, label="colorfulness of the truth")
         color.set_ylim(0, 1.1 * max(truth, *(p["colorfulness"] for p in curve)))
+        if i % columns == 0:
+            axis.set_ylabel("loss")
+        if i % columns == columns - 1 or i == n - 1:
+            color.set_ylabel("colorfulness")
         lines = [*axis.get_lines(), *color.get_lines()]
     for axis in grid[n:]:
         axis.remove()
@@ -271,7 +275,10 @@ def _draw_bar(axis: Axes, row: int, tests: Sequence[Mapping[str, Any]], metric: 
     if not values:
         return
     first = next(test for test in tests if measured(test, metric) is not None)
-    error = scale * first[metric].get("std", 0.0) / first["n"] ** 0.5
+    # A metric of all images together has no spread, but may know the share of each image.
+    single = first.get("images", {}).get(metric)
+    spread = first[metric].get("std", float(np.std(single)) if single else 0.0)
+    error = scale * spread / first["n"] ** 0.5
     mean = sum(values) / len(values)
     axis.barh(row, mean, xerr=error or None, color="tab:blue", height=0.6)
     if len(values) > 1:

@@ -218,6 +218,12 @@ def test_learning_curves(n: int) -> None:
         assert low == 0 and high > max(35, *(c["colorfulness"] for c in curve))
     (legend,) = figure.legends
     assert len(legend.get_texts()) == 4
+    # What an axis shows is written once a row, at both ends.
+    named = [bool(axes.get_ylabel()) for axes in panels]
+    assert named == [i % 3 == 0 for i in range(n)]
+    assert [bool(twin.get_ylabel()) for twin in twins] == [
+        i % 3 == 2 or i == n - 1 for i in range(n)
+    ]
 
 
 @pytest.mark.parametrize("bounds", [True, False])
@@ -248,6 +254,18 @@ def test_bars_are_the_means_with_standard_errors(bounds: bool) -> None:
         assert low > high
     labels = [tick.get_text() for tick in figure.axes[0].get_yticklabels()]
     assert labels == list(results)
+
+
+def test_a_metric_of_all_images_together_has_the_error_of_its_shares() -> None:
+    results = _results(1)
+    test = results["model 0"]["test"]
+    test["auc_rebalanced"] = {"value": 0.7}
+    assert not p.metric_bars(results, ["auc_rebalanced"]).axes[0].collections
+    test["images"] = {"auc_rebalanced": [0.5, 0.9] * 12 + [0.7]}
+    (drawn,) = p.metric_bars(results, ["auc_rebalanced"]).axes[0].collections
+    assert isinstance(drawn, LineCollection)
+    half = 100 * np.std(test["images"]["auc_rebalanced"]) / 5
+    np.testing.assert_allclose(drawn.get_segments()[0][:, 0], [70 - half, 70 + half])
 
 
 def _bars(axes: Axes) -> dict[float, float]:
