@@ -137,29 +137,62 @@ def measured_section(results: Results) -> str:
     return f"{metrics_table(results)}\n\n{field_table(results)}\n\n{protocol(results)}"
 
 
+_SEED_COLUMNS = ("rmse_ab", "psnr", "ssim", "colorfulness", "auc_rebalanced", "recognized_own")
+
+
 def seeds_table(results: Results) -> str:
     """Mean ± standard deviation over the seeds, of the experiments that have several."""
-    runs: dict[str, list[Mapping[str, Any]]] = {}
-    for result in results.values():
-        runs.setdefault(result["experiment"]["name"], []).append(result)
-    columns = ("rmse_ab", "psnr", "ssim", "colorfulness", "auc_rebalanced", "recognized_own")
     rows = []
-    for name, own in runs.items():
+    for name in dict.fromkeys(r["experiment"]["name"] for r in results.values()):
+        own = findings.runs_of(results, name)
         if len(own) > 1:
-            cells = [_over_seeds([measured(r["test"], key) for r in own], key) for key in columns]
+            cells = [_over_seeds(_seed_values(own, key), key) for key in _SEED_COLUMNS]
             rows.append([f"`{name}`", str(len(own)), *cells])
     if not rows:
         return ""
-    header = ["mean ± standard deviation over seeds", "seeds", *(METRICS[k].title for k in columns)]
-    return table(header, rows)
+    titles = [METRICS[key].title for key in _SEED_COLUMNS]
+    return table(["mean ± standard deviation over seeds", "seeds", *titles], rows)
 
 
-def _over_seeds(values: Sequence[float | None], key: str) -> str:
-    found = [METRICS[key].scale * value for value in values if value is not None]
-    if len(found) < 2:
+def reproduction_table(results: Results, again: Results) -> str:
+    """Runs that were made again elsewhere, by seed 0 of the same experiments, and how far they are
+    from the mean of the seeds, in standard deviations between them.
+
+    Args:
+        again: their results, by any name. Experiments without several seeds are left out.
+    """
+    rows = []
+    for name, result in again.items():
+        own = findings.runs_of(results, result["experiment"]["name"])
+        if len(own) > 1:
+            rows.append([f"`{name}`", *(_against_seeds(own, result, key) for key in _SEED_COLUMNS)])
+    titles = [METRICS[key].title for key in _SEED_COLUMNS]
+    return table(["trained again (from the mean of the seeds)", *titles], rows) if rows else ""
+
+
+def _seed_values(runs: Sequence[Mapping[str, Any]], key: str) -> list[float]:
+    values = [measured(run["test"], key) for run in runs]
+    return [METRICS[key].scale * value for value in values if value is not None]
+
+
+def _over_seeds(values: Sequence[float], key: str) -> str:
+    if len(values) < 2:
         return ""
     digits = max(2, METRICS[key].digits)
-    return f"{statistics.fmean(found):.{digits}f} ± {statistics.stdev(found):.{digits}f}"
+    return f"{statistics.fmean(values):.{digits}f} ± {statistics.stdev(values):.{digits}f}"
+
+
+def _against_seeds(runs: Sequence[Mapping[str, Any]], result: Mapping[str, Any], key: str) -> str:
+    values, found = _seed_values(runs, key), _seed_values([result], key)
+    if len(values) < 2 or not found:
+        return ""
+    written = f"{found[0]:.{max(2, METRICS[key].digits)}f}"
+    spread = statistics.stdev(values)
+    return (
+        f"{written} ({(found[0] - statistics.fmean(values)) / spread:+.1f} sd)"
+        if spread
+        else written
+    )
 
 
 def protocol(results: Results) -> str:

@@ -8,7 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from colorize import ablation, answers, paths
-from colorize.cards import experiments_table, measured_section, results_section
+from colorize.cards import (
+    experiments_table,
+    measured_section,
+    protocol,
+    reproduction_table,
+    results_section,
+)
 from colorize.errors import DataError
 from colorize.evaluation import load_results
 from colorize.experiments import JOINT, PHOTO, SEEDS, STUDY_A, STUDY_B, SUBJECTS
@@ -60,14 +66,22 @@ def _study_sections() -> dict[str, str]:
         "study-b": ablation.readme_section(both.results, list(SUBJECTS)),
         "study-b-answers": ablation.answers(both.results, list(SUBJECTS), details=False),
     }
+    again = _other_results("*-reproduced")
+    if reproduced := reproduction_table(study.results, again):
+        sections["reproduction"] = f"{reproduced}\n\n{protocol(again)}"
     for name, experiments in (("joint", JOINT), ("photo", PHOTO)):
         found = run_study("small", train=False, experiments=experiments).results
         # What was tried before, measured on the same images by "colorize evaluate".
-        for path in sorted((paths.checkpoints() / "ablation").glob(f"{name}-tried-*.json")):
-            found[path.stem] = load_results(path)
+        found |= _other_results(f"{name}-tried-*")
         if found:
             sections[name] = measured_section(found)
     return sections
+
+
+def _other_results(pattern: str) -> dict[str, dict[str, Any]]:
+    """Results that are of no experiment of the list, by the name of their file."""
+    found = sorted((paths.checkpoints() / "ablation").glob(f"{pattern}.json"))
+    return {path.stem: load_results(path) for path in found}
 
 
 def _speed_sections(folder: Path) -> dict[str, str]:

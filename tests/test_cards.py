@@ -245,6 +245,29 @@ def test_means_over_the_seeds() -> None:
     assert c.seeds_table(study("simplified", "rebalanced")) == c.seeds_table({}) == ""
 
 
+def test_a_reproduction_is_told_in_standard_deviations_of_the_seeds() -> None:
+    results = study("simplified", "rebalanced", seeds={"simplified": 3})
+    for seed, run in enumerate(r for n, r in results.items() if n.startswith("simplified")):
+        run["test"]["rmse_ab"]["mean"] = 15.0 + 0.1 * seed
+        run["test"]["psnr"]["mean"] = 20.0
+        run["test"]["auc_rebalanced"] = {"value": (0.70, 0.72, 0.74)[seed]}
+    again = result("simplified")
+    again["test"]["rmse_ab"]["mean"] = 15.25
+    again["test"]["psnr"]["mean"] = 20.5
+    again["test"]["auc_rebalanced"] = {"value": 0.71}
+    del again["test"]["recognized_own"]
+    both = {"simplified-reproduced": again, "rebalanced-reproduced": result("rebalanced")}
+    header, row = cells(c.reproduction_table(results, both))
+    found = dict(zip(header, row, strict=True))
+    assert row[0] == "`simplified-reproduced`", "the other has one seed only"
+    assert found["RMSE ab"] == "15.25 (+1.5 sd)"
+    assert found["AuC, rebalanced [%]"] == "71.00 (-0.5 sd)"
+    assert found["PSNR [dB]"] == "20.50", "no spread, nothing to divide by"
+    assert found["recognized, own classes [%]"] == ""
+    assert c.reproduction_table(study("simplified"), both) == ""
+    assert c.reproduction_table(results, {}) == ""
+
+
 def test_the_section_of_results_has_a_part_for_every_test_set() -> None:
     names = ("simplified", "rebalanced", "simplified-final")
     results = study(*names, seeds={"simplified": 2})
