@@ -129,6 +129,20 @@ def test_the_make_targets_exist() -> None:
             assert f"\n{command.split()[1]}:" in makefile
 
 
+@pytest.mark.skipif(shutil.which("make") is None, reason="there is no make here")
+def test_make_experiments_calls_what_it_is_told() -> None:
+    """The commands themselves are tested elsewhere, and here that make words them rightly."""
+    told = [shlex.split(c)[1:] for c in commands() if c.startswith("make experiments")]
+    assert told, "the README says how to run one experiment again"
+    for words in told:
+        run = ["make", "--dry-run", "--directory", str(ROOT), *words]
+        said = subprocess.run(run, capture_output=True, text=True, check=True).stdout
+        calls = re.findall(r"-m colorize train (.*?) \|\|", said)
+        assert calls and all("tiny-imagenet-200.zip" in call for call in calls)
+        assert [call.split()[-1] for call in calls] == ["simplified"]
+        assert "--again" in calls[0] and "--seed" not in calls[0]
+
+
 def test_its_tables_are_those_of_the_results(tmp_path: Path) -> None:
     copy = tmp_path / "README.md"
     copy.write_text(README, encoding="utf-8")
