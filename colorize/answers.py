@@ -89,7 +89,7 @@ QUESTIONS = (
             Expected(
                 "rebalanced-smooth-index", "rebalanced-smooth", "colorfulness_error", "higher"
             ),
-            Expected("rebalanced-smooth", "rebalanced", "auc_rebalanced", "no lower"),
+            Expected("rebalanced-smooth", "rebalanced", "auc_rebalanced", "same"),
         ),
     ),
     Question(
@@ -255,7 +255,8 @@ def _how(results: Results) -> str:
     )
     scale = next(iter(results.values()))["experiment"]["scale"]
     return (
-        f"After ± are two standard errors: {sources}. Beyond them a difference is decided. Figures "
+        f"After ± is the 95 % interval (Student's t): {sources}. Beyond it a difference is "
+        "decided; of differences that are none, one in twenty is so by chance. Figures "
         f"lie in `GRAPHS` (`python -m colorize notebook --scale {scale}`), numbers in "
         f"`CHECKPOINTS` (`python -m colorize train NAME --scale {scale}`, by the name of the run)."
     )

@@ -19,14 +19,13 @@ from colorize.findings import (
 )
 from colorize.tables import METRICS, Results
 
-Direction = Literal["higher", "lower", "same", "no lower"]
+Direction = Literal["higher", "lower", "same"]
 
 _SWEEP = "validation_sweep"
 _WORDS: dict[Direction, str] = {
     "higher": "{metric} is higher for {run} than for {other}",
     "lower": "{metric} is lower for {run} than for {other}",
     "same": "{metric} shows no difference between {run} and {other}",
-    "no lower": "{metric} is no lower for {run} than for {other}",
 }
 
 
@@ -57,8 +56,6 @@ class Expected(NamedTuple):
             return Outcome(text, None)
         if self.direction == "same":
             return Outcome(text, not found.decided)
-        if self.direction == "no lower":
-            return Outcome(text, not found.decided or found.mean > 0)
         confirmed = (found.mean > 0) == (self.direction == "higher")
         return Outcome(text, confirmed if found.decided else None)
 

@@ -2,8 +2,9 @@
 
 Models are compared on the same test images, image by image. A difference has two uncertainties:
 other images (the standard error of the paired differences) and another training (the standard
-deviation between seeds, known from the experiments that ran with several). It counts as decided
-beyond two standard errors of both together.
+deviation between seeds, pooled over the experiments that ran with several). It counts as decided
+where the 95 % interval of both together leaves zero out (Student's t, degrees of freedom by Welch
+and Satterthwaite: with few seeds it is wide).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import math
 import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
+
+from scipy import stats
 
 from colorize.findings import runs_of, same_images
 from colorize.tables import Results, measured
@@ -25,16 +28,25 @@ class Change(NamedTuple):
         error: standard error of the paired differences of the images; 0 where a metric of all
             images together has no numbers of single ones.
         retraining: standard error by the seeds; 0 where no experiment has several.
+        images: degrees of freedom of ``error``. seeds: those of ``retraining``.
     """
 
     mean: float
     error: float
     retraining: float
+    images: int
+    seeds: int
 
     @property
     def uncertainty(self) -> float:
-        """Two standard errors of both together."""
-        return 2 * math.hypot(self.error, self.retraining)
+        """Half of the 95 % interval by both together; 0 where neither is known."""
+        parts = [(self.error**2, self.images), (self.retraining**2, self.seeds)]
+        known = [(variance, freedom) for variance, freedom in parts if variance > 0]
+        total = sum(variance for variance, _ in known)
+        if not total:
+            return 0.0
+        freedom = total**2 / sum(variance**2 / of for variance, of in known)
+        return float(stats.t.ppf(0.975, freedom)) * math.sqrt(total)
 
     @property
     def decided(self) -> bool:
@@ -42,7 +54,14 @@ class Change(NamedTuple):
         return abs(self.mean) > self.uncertainty > 0
 
 
-def seed_spread(results: Results, metric: str) -> float | None:
+class Spread(NamedTuple):
+    """Standard deviation between seeds, and its degrees of freedom."""
+
+    value: float
+    freedom: int
+
+
+def seed_spread(results: Results, metric: str) -> Spread | None:
     """Standard deviation of a metric between trainings that differ by their seed only, pooled over
     the experiments that ran with several; None when there are none.
     """
@@ -52,7 +71,7 @@ def seed_spread(results: Results, metric: str) -> float | None:
         if len(values) > 1:
             squares += (len(values) - 1) * statistics.variance(values)
             freedom += len(values) - 1
-    return math.sqrt(squares / freedom) if freedom else None
+    return Spread(math.sqrt(squares / freedom), freedom) if freedom else None
 
 
 def change(results: Results, run: str, other: str, metric: str) -> Change | None:
@@ -64,11 +83,13 @@ def change(results: Results, run: str, other: str, metric: str) -> Change | None
     here, there = _values(ours, metric), _values(theirs, metric)
     if not here or not there:
         return None
-    spread = seed_spread(results, metric) or 0.0
+    spread = seed_spread(results, metric) or Spread(0.0, 0)
     return Change(
         statistics.fmean(here) - statistics.fmean(there),
         _paired_error(ours[0], theirs[0], metric),
-        spread * math.sqrt(1 / len(here) + 1 / len(there)),
+        spread.value * math.sqrt(1 / len(here) + 1 / len(there)),
+        ours[0]["n"] - 1,
+        spread.freedom,
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up import as_before, pair, result, study, tables_in
+from scipy import stats
 
 from colorize import answers as a
 from colorize.experiments import EXPERIMENTS, REPEATED, STUDY_A, STUDY_A_VARIANTS
@@ -95,7 +96,7 @@ def test_numbers_and_verdicts_by_hand() -> None:
     for seed, accuracy in ((1, 0.28), (2, 0.68)):
         run = results[f"simplified-seed{seed}"] = result("simplified", seed=seed)
         run["test"]["auc_rebalanced"]["value"] = accuracy
-    spread = 2 * 20 * np.sqrt(1 + 1 / 3)
+    spread = stats.t.ppf(0.975, 2) * 20 * np.sqrt(1 + 1 / 3)
     text = a.answers(results)
     assert f"AuC, rebalanced [%] -2.0 (± {spread:.1f}): not decided" in text
     assert "from the seeds of `simplified` (3)." in text

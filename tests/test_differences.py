@@ -28,28 +28,46 @@ def test_a_difference_is_of_pictures_in_pairs() -> None:
     found = _change(results)
     assert found.mean == pytest.approx(one.mean() - other.mean())
     assert found.error == pytest.approx(stats.sem(one - other))
-    assert found.retraining == 0 and found.uncertainty == pytest.approx(2 * found.error)
+    assert found.retraining == 0 and found.images == 39
+    assert found.uncertainty == pytest.approx(stats.t.ppf(0.975, 39) * found.error)
+    # The interval is that of the paired t test.
+    low, high = stats.ttest_rel(one, other).confidence_interval(0.95)
+    assert (high - low) / 2 == pytest.approx(found.uncertainty)
     assert found.decided
     assert 2 * np.hypot(stats.sem(one), stats.sem(other)) > abs(found.mean), "unpaired it is none"
     back = d.change(results, "rebalanced-ours", "simplified", "rmse_ab")
-    assert back == d.Change(-found.mean, found.error, 0.0)
+    assert back == d.Change(-found.mean, found.error, 0.0, 39, 0)
 
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize(("factor", "decided"), [(1.05, True), (0.95, False)])
-def test_a_difference_is_decided_beyond_two_standard_errors(
+def test_a_difference_is_decided_beyond_its_interval(
     sign: int, factor: float, decided: bool
 ) -> None:
     noise = np.array(values("noise", 40, -1, 1))
     error = stats.sem(noise)
-    shift = sign * factor * 2 * error - noise.mean()
+    shift = sign * factor * stats.t.ppf(0.975, 39) * error - noise.mean()
     assert _change(pair(shift, 1.0)).decided == decided
 
 
 def test_errors_of_pictures_and_of_seeds_add_up_as_squares() -> None:
-    assert d.Change(1.0, 0.3, 0.4).uncertainty == pytest.approx(1.0)
-    assert not d.Change(1.0, 0.3, 0.4).decided and d.Change(1.01, 0.3, 0.4).decided
-    assert d.Change(-1.01, 0.3, 0.4).decided and not d.Change(0.0, 0.0, 0.0).decided
+    known = d.Change(1.0, 0.3, 0.4, 10**9, 10**9)
+    assert known.uncertainty == pytest.approx(stats.norm.ppf(0.975) * 0.5)
+    # Few seeds, as their own t test has it: two groups of the same variance, three runs each.
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(0, 1, 3), rng.normal(0, 1, 3)
+    one, other = (x / x.std(ddof=1) for x in (one, other))
+    test = stats.ttest_ind(one, other, equal_var=False)
+    low, high = test.confidence_interval(0.95)
+    found = d.Change(float(one.mean() - other.mean()), 0.0, np.sqrt(2 / 3), 811, 4)
+    assert found.uncertainty == pytest.approx((high - low) / 2)
+    # Of both kinds: between what either degree of freedom alone would give.
+    both = d.Change(1.0, 0.3, 0.4, 811, 2).uncertainty
+    assert stats.t.ppf(0.975, 811) * 0.5 < both < stats.t.ppf(0.975, 2) * 0.5
+    assert both == pytest.approx(stats.t.ppf(0.975, 0.25**2 / (0.09**2 / 811 + 0.16**2 / 2)) * 0.5)
+    assert not d.Change(both, 0.3, 0.4, 811, 2).decided
+    assert d.Change(-1.01 * both, 0.3, 0.4, 811, 2).decided
+    assert not d.Change(1.0, 0.0, 0.0, 811, 0).decided
 
 
 def _seeds(counts: dict[str, int]) -> dict[str, Any]:
@@ -66,14 +84,14 @@ def test_the_spread_between_seeds_is_pooled() -> None:
     }
     squares = sum(((np.array(v) - np.mean(v)) ** 2).sum() for v in runs.values())
     # Three runs and their mean, two runs and theirs: 2 + 1 degrees of freedom.
-    assert d.seed_spread(results, "psnr") == pytest.approx(np.sqrt(squares / 3))
+    assert d.seed_spread(results, "psnr") == d.Spread(pytest.approx(np.sqrt(squares / 3)), 3)
     assert d.seed_spread(study("simplified", "euclidean"), "psnr") is None
     assert d.seed_spread({}, "psnr") is d.seed_spread(results, "top1") is None
     # Equally many runs of the same variance are of that variance.
     for i, found in enumerate(results.values()):
         found["test"]["auc_rebalanced"] = {"value": 0.5 + 0.01 * (i % 2)}
     del results["simplified-seed2"]
-    assert d.seed_spread(results, "auc_rebalanced") == pytest.approx(0.01 / np.sqrt(2))
+    assert d.seed_spread(results, "auc_rebalanced") == (pytest.approx(0.01 / np.sqrt(2)), 2)
 
 
 def test_a_difference_of_repeated_experiments() -> None:
@@ -87,7 +105,7 @@ def test_a_difference_of_repeated_experiments() -> None:
         assert found.mean == pytest.approx(np.mean(ours) - np.mean(theirs))
         spread = d.seed_spread(results, metric)
         assert spread is not None
-        assert found.retraining == pytest.approx(spread * np.sqrt(1 / 3 + 1 / 2))
+        assert found.retraining == pytest.approx(spread.value * np.sqrt(1 / 3 + 1 / 2))
         images = [results[n]["test"]["images"][metric] for n in ("simplified", "rebalanced-ours")]
         assert found.error == pytest.approx(stats.sem(np.subtract(*images)))
     # Experiments that ran once are retrained as uncertainly as those that ran more often.
@@ -95,7 +113,7 @@ def test_a_difference_of_repeated_experiments() -> None:
     once = d.change(results, "unbalanced", "euclidean", "rmse_ab")
     spread = d.seed_spread(results, "rmse_ab")
     assert once is not None and spread is not None
-    assert once.retraining == pytest.approx(spread * np.sqrt(2))
+    assert once.retraining == pytest.approx(spread.value * np.sqrt(2))
 
 
 def test_what_is_of_all_pictures_together_has_no_error_of_pictures() -> None:
@@ -108,7 +126,9 @@ def test_what_is_of_all_pictures_together_has_no_error_of_pictures() -> None:
     found = _change(results, "auc_rebalanced")
     assert found.mean == pytest.approx(0.125)
     # Only that of the seeds: 0.025 between three runs, against one run of the other.
-    assert found.uncertainty == pytest.approx(2 * 0.025 * np.sqrt(1 + 1 / 3)) and found.decided
+    expected = stats.t.ppf(0.975, 2) * 0.025 * np.sqrt(1 + 1 / 3)
+    assert found.uncertainty == pytest.approx(expected)
+    assert found.decided
 
 
 def test_a_difference_whose_uncertainty_nobody_knows_is_not_decided() -> None:
@@ -176,5 +196,7 @@ def test_an_experiment_can_be_taken_along_to_the_images_of_another() -> None:
     results |= study("rebalanced-ours", seeds={"rebalanced-ours": 3})
     again = d.change(results, *names, "rmse_ab")
     assert again is not None and again.mean == pytest.approx(changes.mean())
-    assert again.retraining == pytest.approx(d.seed_spread(results, "rmse_ab") * np.sqrt(2))
+    spread = d.seed_spread(results, "rmse_ab")
+    assert spread is not None
+    assert again.retraining == pytest.approx(spread.value * np.sqrt(2)) and again.seeds == 2
     assert d.change(results, *reversed(names), "rmse_ab") is None
