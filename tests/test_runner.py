@@ -335,6 +335,26 @@ def test_the_best_weights_are_tested_and_the_last_beside_them(home: Path) -> Non
     assert r.run_test(experiment, splits)["test_last"] is None
 
 
+def test_what_an_experiment_grew_from_is_tested_on_its_images(home: Path) -> None:
+    """Where the images are others, and with its own weights."""
+    experiment, splits = get_experiment("simplified-final", "quick"), _few()
+    folder = home / "CHECKPOINTS" / "quick"
+    tiny.save_tiny(folder / "simplified-final.safetensors", tiny.vivid_model(0))
+    assert "beside" not in r.run_test(experiment, splits), "the bundled photographs are the same"
+    other = dataclasses.replace(experiment.data, label="others")
+    experiment = dataclasses.replace(experiment, data=other)
+    missing = r.run_test(experiment, splits)["beside"]
+    assert missing == {"simplified": {"missing": "simplified was not trained yet"}}
+    first = tiny.save_tiny(folder / "simplified.safetensors", tiny.vivid_model(1))
+    found = r.run_test(experiment, splits)
+    assert list(found["beside"]) == ["simplified"]
+    _assert_tested(found["beside"]["simplified"], load_model(first), splits.test)
+    assert found["beside"]["simplified"]["rmse_ab"] != found["test"]["rmse_ab"]
+    # Image by image, so that the two can be compared in pairs.
+    for test in (found["test"], found["beside"]["simplified"]):
+        assert len(test["images"]["rmse_ab"]) == len(splits.test)
+
+
 def test_another_seed_leaves_the_files_of_the_first_alone(home: Path) -> None:
     experiment = _with(get_experiment("euclidean", "quick"), epochs=1, batch_size=2)
     folder = home / "CHECKPOINTS" / "quick"
