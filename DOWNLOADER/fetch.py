@@ -19,7 +19,7 @@ from typing import Any
 import requests
 from tqdm.auto import tqdm
 
-from colorize import paths
+from colorize import storage
 from colorize.errors import DownloadError
 from DOWNLOADER.polite import POLITE, Limits, polite_session
 from DOWNLOADER.sources import File
@@ -64,7 +64,7 @@ class _Part:
     def restart(self, note: dict[str, Any]) -> None:
         # In this order: at no moment is there a note beside bytes of another version.
         self.path.unlink(missing_ok=True)
-        with paths.replacing(self._note) as temporary:
+        with storage.atomic_write(self._note) as temporary:
             temporary.write_text(json.dumps(note), encoding="utf-8")
 
     def drop(self) -> None:

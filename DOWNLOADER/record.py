@@ -9,7 +9,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from colorize import paths
+from colorize import storage
 from colorize.errors import DownloadError
 from DOWNLOADER.polite import POLITE, Limits
 from DOWNLOADER.sources import File, Source
@@ -108,7 +108,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON object in one step."""
-    with paths.replacing(path) as temporary:
+    with storage.atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
 

@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from colorize.errors import InputError
-from colorize.experiments import MORE_VEHICLES, VEHICLES
+from colorize.experiments.presets import MORE_VEHICLES, VEHICLES
 
 _WNID = re.compile(r"n\d{8}")
 

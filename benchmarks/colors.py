@@ -15,9 +15,9 @@ from pathlib import Path
 
 import torch
 
-from colorize.analysis import common_colors, dominant_colors
-from colorize.data import ColorizationDataset
-from colorize.evaluation import machine, save_results
+from colorize.analysis.dominant import common_colors, dominant_colors
+from colorize.data.dataset import ColorizationDataset
+from colorize.evaluation.results import machine, save_results
 
 
 def main() -> None:

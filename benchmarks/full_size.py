@@ -33,14 +33,17 @@ import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 from torch import Tensor
 
-from colorize.checkpoint import load_model
-from colorize.color import rgb_to_lab
-from colorize.data import ColorizationDataset, bundled_photographs, decode_rgb
-from colorize.evaluation import machine, save_results, spread_indices
-from colorize.inference import colorize_image
-from colorize.metrics import colorfulness, rmse_ab
+from colorize.color.lab import rgb_to_lab
+from colorize.data.bundled import bundled_photographs
+from colorize.data.dataset import ColorizationDataset
+from colorize.data.decode import decode_rgb
+from colorize.evaluation.evaluate import spread_indices
+from colorize.evaluation.metrics import colorfulness, rmse_ab
+from colorize.evaluation.results import machine, save_results
 from colorize.models import Colorizer
-from colorize.upsampling import METHODS, make_upsampler
+from colorize.models.hub import load_model
+from colorize.photo.colorize import colorize_image
+from colorize.photo.upsampling import METHODS, make_upsampler
 
 CELLS = (4, 8, 16)
 LOOKS = (96, 128, 160, 192, 224, 256)
@@ -199,7 +202,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
         "oracle": oracle(pictures),
         "by_model": [{"method": m, **by_model(pictures, model, upsampling=m)} for m in METHODS],
         "look": [{"size": s, **by_model(pictures, model, size=s)} for s in LOOKS],
-        "look_size": model.look_size,
+        "input_size": model.input_size,
         "colorfulness_truth": statistics.fmean(float(colorfulness(p)) for p in pictures),
         "sizes": by_size(pictures, model),
     }

@@ -28,13 +28,13 @@ import numpy as np
 import torch
 from PIL import Image
 
-from colorize.checkpoint import list_models, load_model
-from colorize.data import bundled_photographs
-from colorize.evaluation import machine, save_results
-from colorize.export import example_lightness, export_onnx, run_session, start_session
-from colorize.folding import fold_batchnorm
-from colorize.inference import DEFAULT_MODEL, colorize_image
+from colorize.data.bundled import bundled_photographs
+from colorize.evaluation.results import machine, save_results
 from colorize.models import Colorizer
+from colorize.models.fuse import fuse_conv_bn
+from colorize.models.hub import list_models, load_model
+from colorize.photo.colorize import DEFAULT_MODEL, colorize_image
+from colorize.photo.export import example_lightness, export_onnx, run_session, start_session
 
 SIDE = 256
 LARGE = (3000, 4000)
@@ -58,7 +58,7 @@ def photo_times(model: Colorizer, repeats: int) -> dict[str, float]:
     """Milliseconds a photo at 256 px by each way; ``fold`` is what folding takes, once."""
     L = example_lightness((1, SIDE, SIDE))
     start = time.perf_counter()
-    folded = fold_batchnorm(model)
+    folded = fuse_conv_bn(model)
     fold = 1000 * (time.perf_counter() - start)
     runtime = importlib.import_module("onnxruntime")
     with tempfile.TemporaryDirectory() as folder:
@@ -85,7 +85,7 @@ def color_large(name: str, repeats: int) -> dict[str, float]:
     height, width = LARGE
     with Image.open(next(iter(bundled_photographs().values()))) as photo:
         grey = np.asarray(photo.convert("L").resize((width, height), Image.Resampling.BICUBIC))
-    model = fold_batchnorm(load_model(name))
+    model = fuse_conv_bn(load_model(name))
     before = peak_gib()
     found = alternating_medians({"seconds": lambda: colorize_image(grey, model)}, repeats)
     return {"seconds": found["seconds"] / 1000, "peak_gib": peak_gib(), "before_gib": before}

@@ -25,13 +25,15 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from colorize.color import rgb_to_lab
-from colorize.data import ColorizationDataset, bundled_photographs, decode_rgb
-from colorize.evaluation import machine, save_results
-from colorize.experiments import FAST, PAPER
+from colorize.color.bins import make_candidates, published_bin_centers, soft_encode
+from colorize.color.lab import rgb_to_lab
+from colorize.data.bundled import bundled_photographs
+from colorize.data.dataset import ColorizationDataset
+from colorize.data.decode import decode_rgb
+from colorize.evaluation.results import machine, save_results
+from colorize.experiments.presets import FAST, PAPER
 from colorize.models import ClassificationModel, Colorizer, EuclideanModel, SimplifiedModel
-from colorize.optim import build_optimizer, initialise
-from colorize.quantization import make_candidates, published_bin_centers, soft_encode
+from colorize.training.optim import build_optimizer, initialise
 
 NETS: dict[str, type[Colorizer]] = {
     "classification": ClassificationModel,

@@ -8,20 +8,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from colorize.checkpoint import list_models as list_models
-    from colorize.checkpoint import load_model as load_model
-    from colorize.checkpoint import save_checkpoint as save_checkpoint
-    from colorize.classify import classify_image as classify_image
-    from colorize.color import lab_to_rgb as lab_to_rgb
-    from colorize.color import rgb_to_lab as rgb_to_lab
-    from colorize.data import ColorizationDataset as ColorizationDataset
+    from colorize.color.bins import annealed_mean as annealed_mean
+    from colorize.color.bins import published_bin_centers as published_bin_centers
+    from colorize.color.bins import soft_encode as soft_encode
+    from colorize.color.lab import lab_to_rgb as lab_to_rgb
+    from colorize.color.lab import rgb_to_lab as rgb_to_lab
+    from colorize.data.dataset import ColorizationDataset as ColorizationDataset
     from colorize.errors import ColorizeError as ColorizeError
-    from colorize.evaluation import evaluate as evaluate
-    from colorize.experiments import EXPERIMENTS as EXPERIMENTS
-    from colorize.experiments import Recipe as Recipe
-    from colorize.experiments import get_experiment as get_experiment
-    from colorize.inference import colorize_image as colorize_image
-    from colorize.inference import uncertainty as uncertainty
+    from colorize.evaluation.evaluate import evaluate as evaluate
+    from colorize.experiments.catalog import EXPERIMENTS as EXPERIMENTS
+    from colorize.experiments.catalog import get_experiment as get_experiment
+    from colorize.experiments.run import run_experiment as run_experiment
     from colorize.models import ClassificationModel as ClassificationModel
     from colorize.models import ClassificationOnlyModel as ClassificationOnlyModel
     from colorize.models import ColorizationOnlyModel as ColorizationOnlyModel
@@ -32,22 +29,26 @@ if TYPE_CHECKING:
     from colorize.models import SIGGRAPH17Model as SIGGRAPH17Model
     from colorize.models import SimplifiedModel as SimplifiedModel
     from colorize.models import UNetModel as UNetModel
-    from colorize.quantization import annealed_mean as annealed_mean
-    from colorize.quantization import published_bin_centers as published_bin_centers
-    from colorize.quantization import soft_encode as soft_encode
-    from colorize.runner import run_experiment as run_experiment
-    from colorize.training import FitOptions as FitOptions
-    from colorize.training import fit as fit
+    from colorize.models.checkpoint import save_checkpoint as save_checkpoint
+    from colorize.models.hub import list_models as list_models
+    from colorize.models.hub import load_model as load_model
+    from colorize.photo.classify import classify_image as classify_image
+    from colorize.photo.colorize import colorize_image as colorize_image
+    from colorize.photo.colorize import uncertainty as uncertainty
+    from colorize.training.config import FitOptions as FitOptions
+    from colorize.training.config import Recipe as Recipe
+    from colorize.training.fit import fit as fit
 
 _HOMES = {
-    "colorize.checkpoint": ("list_models", "load_model", "save_checkpoint"),
-    "colorize.classify": ("classify_image",),
-    "colorize.color": ("lab_to_rgb", "rgb_to_lab"),
-    "colorize.data": ("ColorizationDataset",),
+    "colorize.models.hub": ("list_models", "load_model"),
+    "colorize.models.checkpoint": ("save_checkpoint",),
+    "colorize.photo.classify": ("classify_image",),
+    "colorize.color.lab": ("lab_to_rgb", "rgb_to_lab"),
+    "colorize.data.dataset": ("ColorizationDataset",),
     "colorize.errors": ("ColorizeError",),
-    "colorize.evaluation": ("evaluate",),
-    "colorize.experiments": ("EXPERIMENTS", "Recipe", "get_experiment"),
-    "colorize.inference": ("colorize_image", "uncertainty"),
+    "colorize.evaluation.evaluate": ("evaluate",),
+    "colorize.experiments.catalog": ("EXPERIMENTS", "get_experiment"),
+    "colorize.photo.colorize": ("colorize_image", "uncertainty"),
     "colorize.models": (
         "ClassificationModel",
         "ClassificationOnlyModel",
@@ -60,9 +61,10 @@ _HOMES = {
         "SimplifiedModel",
         "UNetModel",
     ),
-    "colorize.quantization": ("annealed_mean", "published_bin_centers", "soft_encode"),
-    "colorize.runner": ("run_experiment",),
-    "colorize.training": ("FitOptions", "fit"),
+    "colorize.color.bins": ("annealed_mean", "published_bin_centers", "soft_encode"),
+    "colorize.experiments.run": ("run_experiment",),
+    "colorize.training.config": ("FitOptions", "Recipe"),
+    "colorize.training.fit": ("fit",),
 }
 _HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
-import stat
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -105,100 +101,3 @@ def test_working_directory_is_never_the_home(
         (elsewhere / name).touch()
     monkeypatch.chdir(elsewhere)
     assert module.home() == user / "colorize"
-
-
-def test_replacing_shows_the_new_file_only_at_the_end(tmp_path: Path) -> None:
-    path = tmp_path / "new" / "folder" / "table.npy"
-    with paths.replacing(path) as temporary:
-        assert temporary.parent == path.parent and temporary.suffix == ".npy"
-        temporary.write_bytes(b"half")
-        assert not path.exists()
-        temporary.write_bytes(b"whole")
-    assert path.read_bytes() == b"whole"
-    assert list(path.parent.iterdir()) == [path]
-
-
-def test_replacing_takes_a_string_and_overwrites(tmp_path: Path) -> None:
-    path = tmp_path / "file.txt"
-    path.write_text("old and longer", encoding="utf-8")
-    with paths.replacing(str(path)) as temporary:
-        assert path.read_text(encoding="utf-8") == "old and longer"
-        temporary.write_text("new", encoding="utf-8")
-    assert path.read_text(encoding="utf-8") == "new"
-
-
-@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit])
-@pytest.mark.parametrize("old", [None, b"old"])
-def test_an_error_keeps_the_old_state(
-    tmp_path: Path, error: type[BaseException], old: bytes | None
-) -> None:
-    path = tmp_path / "file.bin"
-    if old is not None:
-        path.write_bytes(old)
-    with pytest.raises(error), paths.replacing(path) as temporary:
-        temporary.write_bytes(b"half")
-        raise error
-    assert [p.read_bytes() for p in tmp_path.iterdir()] == ([] if old is None else [old])
-
-
-def test_a_writer_that_dies_leaves_the_old_file(tmp_path: Path) -> None:
-    path = tmp_path / "file.bin"
-    path.write_bytes(b"old")
-    code = (
-        "import os, sys\nfrom colorize import paths\n"
-        "with paths.replacing(sys.argv[1]) as temporary:\n"
-        "    temporary.write_bytes(b'half')\n    os._exit(7)\n"
-    )
-    root = str(Path(paths.__file__).parent.parent)
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(path)], env={**os.environ, "PYTHONPATH": root}, check=False
-    )
-    assert done.returncode == 7
-    assert path.read_bytes() == b"old"
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows does not rename over an open file")
-def test_an_open_reader_keeps_the_old_file_to_its_end(tmp_path: Path) -> None:
-    path = tmp_path / "file.bin"
-    path.write_bytes(b"old old")
-    with path.open("rb", buffering=0) as reader:
-        assert reader.read(3) == b"old"
-        with paths.replacing(path) as temporary:
-            temporary.write_bytes(b"new new")
-        assert reader.read() == b" old"
-    assert path.read_bytes() == b"new new"
-
-
-def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
-    path = tmp_path / "file.bin"
-    with paths.replacing(path) as one:
-        one.write_bytes(b"one")
-        with paths.replacing(path) as two:
-            assert one != two
-            two.write_bytes(b"two")
-        assert path.read_bytes() == b"two"
-    assert path.read_bytes() == b"one"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_folder_in_the_way_is_an_error_that_leaves_nothing(tmp_path: Path) -> None:
-    path = tmp_path / "taken"
-    path.mkdir()
-    with pytest.raises(OSError), paths.replacing(path) as temporary:
-        temporary.write_bytes(b"new")
-    assert list(tmp_path.iterdir()) == [path] and path.is_dir()
-
-
-@pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits of this kind")
-@pytest.mark.parametrize("umask", [0o022, 0o027, 0o002])
-def test_published_files_have_the_permissions_of_any_new_file(tmp_path: Path, umask: int) -> None:
-    before = os.umask(umask)
-    try:
-        (tmp_path / "plain").touch()
-        with paths.replacing(tmp_path / "published") as temporary:
-            temporary.write_bytes(b"x")
-        assert os.umask(umask) == umask
-    finally:
-        os.umask(before)
-    modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("plain", "published")]
-    assert modes[0] == modes[1] == 0o666 & ~umask

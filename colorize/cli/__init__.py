@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from colorize.cli import study
-from colorize.cli.color import color_photos
 from colorize.cli.export import export
+from colorize.cli.photos import color_photos
 from colorize.errors import ColorizeError
 
 

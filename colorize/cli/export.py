@@ -23,8 +23,8 @@ def export(arguments: list[str]) -> int:
     if os.path.lexists(options.output) and not options.overwrite:
         raise InputError(f"{options.output} is there already; --overwrite replaces it")
 
-    from colorize.checkpoint import load_model
-    from colorize.export import export_onnx
+    from colorize.models.hub import load_model
+    from colorize.photo.export import export_onnx
 
     report = export_onnx(load_model(options.model, weights=options.weights), options.output)
     print(f"{report.path}: {report.size / 1e6:.1f} MB, opset {report.opset}")

@@ -7,20 +7,13 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from colorize import paths
+from colorize import paths, storage
 from colorize.errors import CheckpointError, MissingPriorError
-from colorize.experiments import (
-    EXPERIMENTS,
-    RECIPES,
-    REPEATED,
-    SCALES,
-    STUDY_A,
-    STUDY_A_VARIANTS,
-    STUDY_B,
-    SUBJECTS,
-    Experiment,
-    get_experiment,
-)
+from colorize.experiments.catalog import EXPERIMENTS, get_experiment
+from colorize.experiments.experiment import Experiment
+from colorize.experiments.presets import RECIPES, SCALES
+from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
+from colorize.experiments.study_b import STUDY_B, SUBJECTS
 
 GROUPS = {
     "all": tuple(EXPERIMENTS),
@@ -76,9 +69,9 @@ def train(arguments: list[str]) -> int:
 
 
 def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
-    from colorize.cards import metrics_table
-    from colorize.runner import is_trained, run_experiment, scale_folder, test_again
-    from colorize.training import FitOptions
+    from colorize.experiments.run import is_trained, run_experiment, scale_folder, test_again
+    from colorize.report.cards import metrics_table
+    from colorize.training.config import FitOptions
 
     if options.recipe:
         experiment = experiment.with_recipe(options.recipe)
@@ -115,26 +108,26 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder or .zip")
     parser.add_argument("--subfolder", help="only what lies below this folder in it")
     parser.add_argument("--split", choices=("train", "val", "test"), help="default: all images")
-    parser.add_argument("--division", choices=("content", "folders"), default="content")
+    parser.add_argument("--split-by", choices=("content", "folders"), default="content")
     parser.add_argument("--size", type=int, help="side of the center crop; default: as trained")
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON")
     parser.add_argument("--card", type=Path, help="put the table between the marks of this card")
     options = parser.parse_args(arguments)
 
-    from colorize.cards import measured_section
-    from colorize.checkpoint import load_model
-    from colorize.data import ColorizationDataset
-    from colorize.evaluation import save_results
-    from colorize.readme import replace_section
-    from colorize.runner import measure
+    from colorize.data.dataset import ColorizationDataset
+    from colorize.evaluation.results import save_results
+    from colorize.experiments.run import measure
+    from colorize.models.hub import load_model
+    from colorize.report.cards import measured_section
+    from colorize.report.readme import replace_section
 
     model = load_model(options.model)
-    size = options.size or model.look_size
+    size = options.size or model.input_size
     dataset = ColorizationDataset(
         options.data,
         size,
         split=options.split,
-        division=options.division,
+        split_by=options.split_by,
         subfolder=options.subfolder,
         resize=size,
         progress=True,
@@ -147,7 +140,7 @@ def evaluate(arguments: list[str]) -> int:
         save_results(results, options.output)
     if options.card:
         card = replace_section(options.card.read_text(encoding="utf-8"), "results", text)
-        with paths.replacing(options.card) as temporary:
+        with storage.atomic_write(options.card) as temporary:
             temporary.write_text(card, encoding="utf-8")
     return 0
 
@@ -157,7 +150,7 @@ def models(arguments: list[str]) -> int:
         prog="colorize models", description="List the trained models."
     ).parse_args(arguments)
 
-    from colorize.checkpoint import list_models
+    from colorize.models.hub import list_models
 
     print("\n".join(list_models()) or "none yet; train one with: colorize train EXPERIMENT")
     return 0
@@ -171,7 +164,7 @@ def tables(arguments: list[str]) -> int:
     parser.add_argument("readme", type=Path)
     options = parser.parse_args(arguments)
 
-    from colorize.readme import write_sections
+    from colorize.report.readme import write_sections
 
     write_sections(options.readme)
     return 0
@@ -190,7 +183,7 @@ def notebook(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, help="default: RUNS/colorization-<scale>.ipynb")
     options = parser.parse_args(arguments)
 
-    from colorize.notebook import execute
+    from colorize.cli.notebook import execute
 
     output = options.output or paths.runs() / f"colorization-{options.scale}.ipynb"
     print(

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 
 from colorize.checks import require_choice
-from colorize.data.images import decode_rgb, is_grey
+from colorize.data.decode import decode_rgb, is_grey
 from colorize.data.items import ImageDataset, Scanned
 from colorize.data.splits import SPLITS, assign_splits, content_digest
 from colorize.errors import DataError, InputError
@@ -67,7 +67,7 @@ def bundled_dataset(
     train: bool = False,
     *,
     split: Literal["train", "val", "test"] | None = None,
-    division: Literal["photograph", "patch"] = "photograph",
+    split_by: Literal["photograph", "patch"] = "photograph",
     seed: int = 0,
     short_side: int = 256,
     grey: Literal["drop", "keep"] = "drop",
@@ -82,7 +82,7 @@ def bundled_dataset(
         size: side of a patch, in pixels; at most ``short_side``.
         train: flip every other patch.
         split: ``"train"``, ``"val"`` or ``"test"``; None for all photographs.
-        division: ``"photograph"``: no patch of a photograph that was trained on is ever tested
+        split_by: ``"photograph"``: no patch of a photograph that was trained on is ever tested
             (``BUNDLED_SPLITS``). ``"patch"`` divides the patches of each one, so that a classifier
             meets all labels in training; its colors are then tested on what it knows.
         seed: of the division by patch.
@@ -97,7 +97,7 @@ def bundled_dataset(
     origin = "bundled photographs"
     photographs = bundled_photographs()
     chosen: Iterable[str] = photographs
-    by_patch = require_choice(division, "division", ("photograph", "patch")) == "patch"
+    by_patch = require_choice(split_by, "split_by", ("photograph", "patch")) == "patch"
     if split is not None:
         require_choice(split, "split", SPLITS)
         chosen = chosen if by_patch else BUNDLED_SPLITS[split]

@@ -13,12 +13,12 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from colorize.checks import require_choice
-from colorize.data.images import decode_rgb, is_grey
+from colorize.data.decode import decode_rgb, is_grey
 from colorize.data.items import ImageDataset, Scanned
 from colorize.data.labels import around_splits, classes_from_folders, read_annotations
 from colorize.data.sources import Rejected, open_source
 from colorize.data.splits import (
-    DIVISIONS,
+    SPLIT_BY,
     SPLITS,
     assign_splits,
     assign_splits_by_folder,
@@ -28,7 +28,7 @@ from colorize.data.splits import (
 from colorize.errors import DataError, ImageError, InputError
 
 Split = Literal["train", "val", "test"]
-Division = Literal["content", "tail", "folders"]
+SplitBy = Literal["content", "tail", "folders"]
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ class ColorizationDataset(ImageDataset):
         split: ``"train"``, ``"val"`` or ``"test"`` of the division; None for all. It depends on
             what lies below ``subfolder``, not on ``classes`` (but for ``"tail"``). Files of another
             split are not decoded, so the damaged ones among them are not in ``rejected``.
-        division: ``"content"`` divides each class into 80, 10 and 10 % by the content of the
+        split_by: ``"content"`` divides each class into 80, 10 and 10 % by the content of the
             files. ``"folders"`` goes by those named train, val and test. ``"tail"`` is study B's,
             kept to show what is wrong with it: the last 10 % of the files, sorted by class and
             name, are for testing, and so hold only the last classes.
@@ -83,7 +83,7 @@ class ColorizationDataset(ImageDataset):
         train: bool = False,
         *,
         split: Split | None = None,
-        division: Division = "content",
+        split_by: SplitBy = "content",
         classes: Sequence[str] | None = None,
         subfolder: str | os.PathLike[str] | None = None,
         resize: int | None = None,
@@ -98,17 +98,17 @@ class ColorizationDataset(ImageDataset):
         self.root = os.fspath(root)
         self.subfolder = None if subfolder is None else os.fspath(subfolder)
         self.split = split
-        self.division = division
+        self.split_by = split_by
         self.resize = resize
         super().__init__(
-            _origin(Path(root).name or self.root, self.subfolder, split, division),
+            _origin(Path(root).name or self.root, self.subfolder, split, split_by),
             size,
             train,
             grey=grey,
             rotation=rotation,
             zoom=zoom,
         )
-        _check_arguments(size, split, division, resize, cache, workers)
+        _check_arguments(size, split, split_by, resize, cache, workers)
         self._workers = workers or min(_MOST_WORKERS, os.cpu_count() or 1)
         self._source = open_source(root)
         class_of = self._wanted(self._label(), classes, seed)
@@ -173,7 +173,7 @@ class ColorizationDataset(ImageDataset):
         kept = {name: label for name, label in class_of.items() if label in self.class_to_index}
         if self.split is None:
             return kept
-        if self.division == "tail":
+        if self.split_by == "tail":
             # By class first, as in a data set whose files lie below their classes.
             by_class = [f"{label}/{name}" for name, label in kept.items()]
             split_of = dict(zip(kept, assign_splits_by_name(by_class), strict=True))
@@ -192,7 +192,7 @@ class ColorizationDataset(ImageDataset):
             else:
                 names.append(name)
                 digests.append(digest)
-        if self.division == "folders":
+        if self.split_by == "folders":
             splits = assign_splits_by_folder(names, digests)
         else:
             splits = assign_splits(digests, [class_of[name] for name in names], seed)
@@ -223,9 +223,9 @@ class ColorizationDataset(ImageDataset):
                 yield from waiting.popleft().result()
 
 
-def _origin(root: str, subfolder: str | None, split: str | None, division: str) -> str:
+def _origin(root: str, subfolder: str | None, split: str | None, split_by: str) -> str:
     below = f", below {subfolder}" if subfolder else ""
-    how = {"tail": " by name", "folders": " by folder"}.get(division, "")
+    how = {"tail": " by name", "folders": " by folder"}.get(split_by, "")
     return root + below + (f", split {split}{how}" if split else "")
 
 
@@ -245,12 +245,12 @@ def _checked_classes(classes: Sequence[str], available: Sequence[str]) -> set[st
 def _check_arguments(
     size: int,
     split: str | None,
-    division: str,
+    split_by: str,
     resize: int | None,
     cache: object,
     workers: int | None,
 ) -> None:
-    require_choice(division, "division", DIVISIONS)
+    require_choice(split_by, "split_by", SPLIT_BY)
     if split is not None:
         require_choice(split, "split", SPLITS)
     if resize is not None and resize < size:

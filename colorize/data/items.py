@@ -13,9 +13,9 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from colorize.checks import require_choice
-from colorize.data.augment import RandomCrop, scramble
 from colorize.data.cache import CacheBuilder, PixelCache
 from colorize.data.sources import Rejected
+from colorize.data.transforms import RandomCrop, scramble
 from colorize.errors import DataError, InputError
 
 Key = int | tuple[int, int]

@@ -1,4 +1,4 @@
-"""Division into training, validation and test images."""
+"""SplitBy into training, validation and test images."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from colorize.errors import DataError
 
 SPLITS = ("train", "val", "test")
-DIVISIONS = ("content", "tail", "folders")
+SPLIT_BY = ("content", "tail", "folders")
 
 
 def content_digest(data: bytes) -> bytes:
@@ -49,7 +49,7 @@ def assign_splits(digests: Sequence[bytes], classes: Sequence[str], seed: int = 
 
 
 def assign_splits_by_name(names: Sequence[str]) -> list[str]:
-    """Study B's division: of the sorted names the last 10 % test, the 10 % before them validate.
+    """Study B's split_by: of the sorted names the last 10 % test, the 10 % before them validate.
 
     Names begin with their class, so the test set holds only the last classes, and training hardly
     any image of them: an accuracy on it says nothing. It is here so that one row of the ablation
@@ -85,7 +85,7 @@ def assign_splits_by_folder(names: Sequence[str], digests: Sequence[bytes]) -> l
         if found is None:
             raise DataError(
                 f"{name}: expected all images below folders train, val or test, as "
-                'division="folders" has it; use division="content"'
+                'split_by="folders" has it; use split_by="content"'
             )
         splits.append(found)
     if "test" not in splits:

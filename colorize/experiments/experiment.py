@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from colorize.data.spec import DataSpec
 from colorize.errors import InputError
-from colorize.experiments.settings import PAPER, RECIPES, SCALES, SETTINGS
-from colorize.experiments.spec import DataSpec, Recipe
+from colorize.experiments.presets import PAPER, RECIPES, SCALES, SETTINGS
+from colorize.training.config import Recipe
 
 
 @dataclass(frozen=True)
@@ -23,16 +24,16 @@ class Experiment:
         prior: None for no rebalancing, "imagenet" for the authors', "train" for the training set's.
         smoothing: of the prior: None, "ab" (over the plane) or "index" (as the study did).
         lam: share of the uniform distribution in the rebalancing, equation 4.
-        parent: the experiment that differs from this one by one thing.
-        start_from: the experiment whose trained weights are the start.
+        baseline: the experiment that differs from this one by one thing.
+        init_from: the experiment whose trained weights are the start.
         pretrained: whether the encoder starts from its ImageNet weights.
-        subject: what is on the images; ``SETTINGS`` has its images and recipe for each scale.
-        recipe_changes: what differs from the subject's recipe.
-        data_changes: what differs from the subject's choice of images.
+        preset: what is on the images; ``SETTINGS`` has its images and recipe for each scale.
+        recipe_changes: what differs from the preset's recipe.
+        data_changes: what differs from the preset's choice of images.
         folder: below CHECKPOINTS, for runs of which there are many.
         colored_by: experiments whose colors a classifier of color pictures is tested on.
         beside: experiments of other images, tested on this one's as well for comparison.
-        tempered: whether the temperature is chosen on validation, ``findings.best_temperature``.
+        choose_temperature: whether the temperature is chosen on validation, ``findings.best_temperature``.
         limits: where its colors are not to be trusted, for its card.
         tested: the weights that the results are of, "best" on validation or the "last".
     """
@@ -44,16 +45,16 @@ class Experiment:
     prior: str | None = None
     smoothing: str | None = None
     lam: float = 0.5
-    parent: str | None = None
-    start_from: str | None = None
+    baseline: str | None = None
+    init_from: str | None = None
     pretrained: bool = False
-    subject: str = "vehicles"
+    preset: str = "vehicles"
     recipe_changes: Mapping[str, Any] = field(default_factory=dict)
     data_changes: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
     colored_by: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
-    tempered: bool = False
+    choose_temperature: bool = False
     limits: str = ""
     tested: str = "best"
     data: DataSpec = SETTINGS["vehicles"]["paper"].data
@@ -80,7 +81,7 @@ class Experiment:
         """
         if scale not in SCALES:
             raise InputError(f"scale: expected one of {', '.join(SCALES)}; got {scale!r}")
-        setting = SETTINGS[self.subject][scale]
+        setting = SETTINGS[self.preset][scale]
         options = {key: value for key, value in self.options.items() if key != "width"}
         if setting.width is not None:
             options["width"] = setting.width
@@ -100,7 +101,7 @@ class Experiment:
         """
         if name not in RECIPES:
             raise InputError(f"recipe: expected one of {', '.join(RECIPES)}; got {name!r}")
-        kept = ("epochs", "batch_size", "crop", "test_crop", "rotation", "zoom", "ageing")
+        kept = ("epochs", "batch_size", "crop", "test_crop", "rotation", "zoom", "aging")
         own = {key: getattr(self.recipe, key) for key in kept}
         return replace(self, recipe=replace(RECIPES[name], **own))
 

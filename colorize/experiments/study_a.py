@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from colorize.experiments.experiment import Experiment, by_name
-from colorize.experiments.settings import RECIPES
+from colorize.experiments.presets import RECIPES
 
 REPEATED = ("rebalanced-ours", "simplified")
 """Those that are trained with all ``SEEDS``, to know how far chance goes."""
@@ -21,20 +21,20 @@ STUDY_A: dict[str, Experiment] = by_name(
         "Classification over bins instead of regression; one-hot targets treat a near miss as "
         "wrong as a far one.",
         options={"target": "onehot"},
-        parent="euclidean",
+        baseline="euclidean",
     ),
     Experiment(
         "unbalanced",
         "Soft targets over the nearest bins let the net learn which colors are neighbors.",
         options={"target": "soft"},
-        parent="unbalanced-onehot",
+        baseline="unbalanced-onehot",
     ),
     Experiment(
         "rebalanced",
         "Class rebalancing with ImageNet's prior brings back the rare, saturated colors.",
         options={"target": "soft"},
         prior="imagenet",
-        parent="unbalanced",
+        baseline="unbalanced",
     ),
     Experiment(
         "rebalanced-smooth",
@@ -43,7 +43,7 @@ STUDY_A: dict[str, Experiment] = by_name(
         options={"target": "soft"},
         prior="imagenet",
         smoothing="ab",
-        parent="rebalanced",
+        baseline="rebalanced",
     ),
     Experiment(
         "rebalanced-ours",
@@ -51,7 +51,7 @@ STUDY_A: dict[str, Experiment] = by_name(
         options={"target": "soft"},
         prior="train",
         smoothing="ab",
-        parent="rebalanced-smooth",
+        baseline="rebalanced-smooth",
     ),
     Experiment(
         "simplified",
@@ -61,7 +61,7 @@ STUDY_A: dict[str, Experiment] = by_name(
         options={"target": "soft"},
         prior="train",
         smoothing="ab",
-        parent="rebalanced-ours",
+        baseline="rebalanced-ours",
     ),
     Experiment(
         "rebalanced-ours-final",
@@ -69,9 +69,9 @@ STUDY_A: dict[str, Experiment] = by_name(
         options={"target": "soft"},
         prior="train",
         smoothing="ab",
-        parent="rebalanced-ours",
+        baseline="rebalanced-ours",
         beside=("rebalanced-ours",),
-        subject="vehicles-final",
+        preset="vehicles-final",
     ),
     Experiment(
         "simplified-final",
@@ -80,10 +80,10 @@ STUDY_A: dict[str, Experiment] = by_name(
         options={"target": "soft"},
         prior="train",
         smoothing="ab",
-        parent="simplified",
-        start_from="simplified",
+        baseline="simplified",
+        init_from="simplified",
         beside=("simplified",),
-        subject="vehicles-final",
+        preset="vehicles-final",
     ),
 )
 
@@ -105,15 +105,15 @@ STUDY_A_VARIANTS: dict[str, Experiment] = by_name(
         STUDY_A["simplified"],
         name="simplified-patches",
         claim="Training on patches of the pictures holds overfitting back.",
-        parent="simplified",
-        subject="vehicles-patches",
+        baseline="simplified",
+        preset="vehicles-patches",
         folder="ablation",
     ),
     replace(
         STUDY_A["simplified"],
         name="simplified-paper-recipe",
         claim="The optimizer settings of the paper, in place of ours.",
-        parent="simplified",
+        baseline="simplified",
         recipe_changes=_PAPER_OPTIMIZER,
         folder="ablation",
     ),

@@ -19,11 +19,11 @@ def _ablation(prefix: str, subject: str) -> list[Experiment]:
     joint = f"{prefix}-joint"
 
     def run(name: str, claim: str, **changes: Any) -> Experiment:
-        settings = {"model": "JointModel", "parent": joint, **changes}
+        settings = {"model": "JointModel", "baseline": joint, **changes}
         return Experiment(
             f"{prefix}-{name}",
             claim,
-            subject=subject,
+            preset=subject,
             folder="ablation",
             tested="last",
             **settings,
@@ -51,7 +51,7 @@ def _ablation(prefix: str, subject: str) -> list[Experiment]:
         run(
             "joint",
             "Learning the label as well gives the color global context, and the reverse.",
-            parent=f"{prefix}-color",
+            baseline=f"{prefix}-color",
             options={"alpha": ALPHA},
         ),
         weighted("0", 0.0, "Without the label's loss the class branch stays as it began."),
@@ -87,14 +87,14 @@ def _ablation(prefix: str, subject: str) -> list[Experiment]:
             "A classifier that sees the true color against one that sees grey.",
             model="ClassificationOnlyModel",
             options={"sees": "lab"},
-            parent=f"{prefix}-class",
+            baseline=f"{prefix}-class",
             colored_by=tuple(f"{prefix}-{name}" for name in ("color", "joint", "bins")),
         ),
         run(
             "tail",
             "Study B's split: the last of the sorted files, so the classes tested were never seen.",
             options={"alpha": ALPHA},
-            data_changes={"division": "tail", "reseed": False},
+            data_changes={"split_by": "tail", "reseed": False},
         ),
     ]
 
@@ -109,8 +109,8 @@ JOINT = by_name(
         "One net that colors fruit and says which it is, wider and longer than in the ablation.",
         model="JointModel",
         options={"alpha": 1 / 30},
-        parent="ncd-alpha-1-30",
-        subject="fruit-final",
+        baseline="ncd-alpha-1-30",
+        preset="fruit-final",
     )
 )
 """The model of study B to use."""

@@ -1,26 +1,12 @@
 """The models. Each is an ``nn.Module`` and only that; see ``colorize.models.base``."""
 
-from colorize.models.base import Colorizer, evaluating
+from colorize.models.base import Colorizer, eval_mode
+from colorize.models.heads import BinHead, RegressionHead
 from colorize.models.iizuka import ClassificationOnlyModel, ColorizationOnlyModel, JointModel
-from colorize.models.outputs import EuclideanOutput, QuantizedOutput
-from colorize.models.published import ECCV16Model, SIGGRAPH17Model
+from colorize.models.registry import MODEL_CLASSES
 from colorize.models.unet import UNetModel
 from colorize.models.zhang import ClassificationModel, EuclideanModel, SimplifiedModel
-
-MODEL_CLASSES: dict[str, type[Colorizer]] = {
-    cls.__name__: cls
-    for cls in (
-        ClassificationModel,
-        EuclideanModel,
-        SimplifiedModel,
-        JointModel,
-        ColorizationOnlyModel,
-        ClassificationOnlyModel,
-        UNetModel,
-        ECCV16Model,
-        SIGGRAPH17Model,
-    )
-}
+from colorize.models.zhang_released import ECCV16Model, SIGGRAPH17Model
 
 __all__ = [
     "MODEL_CLASSES",
@@ -30,11 +16,11 @@ __all__ = [
     "Colorizer",
     "ECCV16Model",
     "EuclideanModel",
-    "EuclideanOutput",
+    "RegressionHead",
     "JointModel",
-    "QuantizedOutput",
+    "BinHead",
     "SIGGRAPH17Model",
     "SimplifiedModel",
     "UNetModel",
-    "evaluating",
+    "eval_mode",
 ]

@@ -11,9 +11,9 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from colorize.checks import require_rgb, require_tensor
-from colorize.color import rgb_to_lab
+from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError
-from colorize.models.outputs import EuclideanOutput, QuantizedOutput
+from colorize.models.heads import BinHead, RegressionHead
 
 
 class Colorizer(nn.Module):
@@ -23,16 +23,16 @@ class Colorizer(nn.Module):
     ``config`` (its constructor arguments, written into checkpoints) and ``forward``.
 
     Attributes:
-        sees: channels that ``forward`` takes: 1 for L, 3 for Lab.
-        multiple: height and width that ``forward`` takes must be multiples of this.
-        look_size: short side in pixels of the pictures it was trained on; ``load_model`` sets it.
+        in_channels: channels that ``forward`` takes: 1 for L, 3 for Lab.
+        size_divisor: height and width that ``forward`` takes must be multiples of this.
+        input_size: short side in pixels of the pictures it was trained on; ``load_model`` sets it.
         config: arguments that build the same model again, apart from the buffers in its weights.
     """
 
-    sees = 1
-    multiple = 8
-    look_size = 256
-    output: QuantizedOutput | EuclideanOutput | None
+    in_channels = 1
+    size_divisor = 8
+    input_size = 256
+    output: BinHead | RegressionHead | None
     config: dict[str, Any]
 
     def forward(self, L: Tensor) -> Any:
@@ -43,7 +43,7 @@ class Colorizer(nn.Module):
         """The loss of a batch, colors converted and targets encoded on the model's device.
 
         Args:
-            batch: ``rgb``, (N, 3, H, W) uint8 or float, H and W multiples of ``multiple``. An
+            batch: ``rgb``, (N, 3, H, W) uint8 or float, H and W multiples of ``size_divisor``. An
                 optional ``L``, (N, 1, H, W), is what the net sees in place of the lightness of
                 ``rgb`` (augmentation: faded, grainy, blurred).
 
@@ -58,14 +58,14 @@ class Colorizer(nn.Module):
     def loss_and_output(self, batch: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], Any]:
         """``loss`` together with the raw output that it was computed from."""
         rgb = require_rgb(batch["rgb"], 'batch["rgb"]')
-        if rgb.shape[2] % self.multiple or rgb.shape[3] % self.multiple:
+        if rgb.shape[2] % self.size_divisor or rgb.shape[3] % self.size_divisor:
             raise InputError(
-                f'batch["rgb"]: expected height and width in multiples of {self.multiple}, '
+                f'batch["rgb"]: expected height and width in multiples of {self.size_divisor}, '
                 f"got {tuple(rgb.shape[2:])}; choose such a crop"
             )
         lab = rgb_to_lab(rgb).to(self._dtype())
         n, _, h, w = rgb.shape
-        seen = lab[:, : self.sees]
+        seen = lab[:, : self.in_channels]
         if "L" in batch:
             L = require_tensor(batch["L"], 'batch["L"]', shape=(n, 1, h, w), floating=True)
             seen = torch.cat((L.to(lab.dtype), seen[:, 1:]), 1)
@@ -107,25 +107,27 @@ class Colorizer(nn.Module):
         return self.resize_ab(self._output().decode(self.raw_color(raw), temperature), L)
 
     def pad(self, L: Tensor) -> Tensor:
-        """Repeat the last row and column of (N, sees, H, W) up to the next multiple of
-        ``multiple``; in the type of the model's weights.
+        """Repeat the last row and column of (N, in_channels, H, W) up to the next multiple of
+        ``size_divisor``; in the type of the model's weights.
         """
-        L = require_tensor(L, "L", shape=(None, self.sees, None, None), floating=True)
+        L = require_tensor(L, "L", shape=(None, self.in_channels, None, None), floating=True)
         h, w = L.shape[2:]
         if h == 0 or w == 0:
             raise InputError(f"L: expected at least one pixel, got {tuple(L.shape)}")
         return F.pad(
-            L.to(self._dtype()), (0, -w % self.multiple, 0, -h % self.multiple), mode="replicate"
+            L.to(self._dtype()),
+            (0, -w % self.size_divisor, 0, -h % self.size_divisor),
+            mode="replicate",
         )
 
     def resize_ab(self, ab: Tensor, L: Tensor) -> Tensor:
         """Bring the ab of a padded L to the size of L."""
         h, w = L.shape[2:]
-        padded = (h + -h % self.multiple, w + -w % self.multiple)
+        padded = (h + -h % self.size_divisor, w + -w % self.size_divisor)
         full = F.interpolate(ab, padded, mode="bilinear", align_corners=False)
         return full[:, :, :h, :w]
 
-    def _output(self) -> QuantizedOutput | EuclideanOutput:
+    def _output(self) -> BinHead | RegressionHead:
         if self.output is None:
             raise InputError(f"{type(self).__name__} classifies; it has no color to give")
         return self.output
@@ -135,7 +137,7 @@ class Colorizer(nn.Module):
 
 
 @contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
+def eval_mode(model: nn.Module) -> Iterator[None]:
     """Put a model in eval mode, and each of its parts back into the mode it was in."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()

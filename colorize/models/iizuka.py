@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from colorize.checks import require_choice, require_tensor
 from colorize.errors import InputError
 from colorize.models.base import Colorizer, scale_channels
-from colorize.models.outputs import EuclideanOutput, QuantizedOutput
+from colorize.models.heads import BinHead, RegressionHead
 
 
 class Prediction(NamedTuple):
@@ -74,11 +74,11 @@ class _Trunk(nn.Module):
     positions goes there, so the input may have any size.
     """
 
-    def __init__(self, sees: int, style: _Style) -> None:
+    def __init__(self, in_channels: int, style: _Style) -> None:
         super().__init__()
         c = style.channels
         self.low = nn.Sequential(
-            _Pair(sees, c(64), c(128), 2, style),
+            _Pair(in_channels, c(64), c(128), 2, style),
             _Pair(c(128), c(128), c(256), 2, style),
             _Pair(c(256), c(256), c(512), 2, style),
         )
@@ -136,7 +136,7 @@ class IizukaModel(Colorizer):
         output: what the color branch says; None for a net without one.
         alpha: weight of the classification loss.
         style: of the layers.
-        sees: channels of the input, 1 for L, 3 for Lab.
+        in_channels: channels of the input, 1 for L, 3 for Lab.
         config: the constructor arguments that are not among these.
     """
 
@@ -145,10 +145,10 @@ class IizukaModel(Colorizer):
         *,
         num_classes: int | None,
         class_names: Sequence[str] | None,
-        output: QuantizedOutput | EuclideanOutput | None,
+        output: BinHead | RegressionHead | None,
         alpha: float,
         style: _Style,
-        sees: int,
+        in_channels: int,
         config: dict[str, Any],
     ) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ class IizukaModel(Colorizer):
             raise InputError(f"num_classes: expected at least 2, got {num_classes}")
         if class_names is not None and len(class_names) != num_classes:
             raise InputError(f"class_names: expected {num_classes} names, got {len(class_names)}")
-        self.sees = sees
+        self.in_channels = in_channels
         self.alpha = alpha
         self.output = output
         self.class_names = None if class_names is None else list(class_names)
@@ -168,7 +168,7 @@ class IizukaModel(Colorizer):
         if num_classes is not None:
             self.config |= {"num_classes": num_classes, "class_names": self.class_names}
         c = style.channels
-        self.trunk = _Trunk(sees, style)
+        self.trunk = _Trunk(in_channels, style)
         self.class_branch = (
             None
             if num_classes is None
@@ -176,16 +176,16 @@ class IizukaModel(Colorizer):
         )
         self.color_branch = None
         if output is not None:
-            quantized = isinstance(output, QuantizedOutput)
+            quantized = isinstance(output, BinHead)
             self.color_branch = _ColorBranch(output.channels, quantized, style)
 
     def forward(self, x: Tensor) -> Prediction:
-        """(N, sees, H, W) L, or lab, to raw color (N, channels, H/2, W/2) and (N, classes) logits.
+        """(N, in_channels, H, W) L, or lab, to raw color (N, channels, H/2, W/2) and (N, classes) logits.
 
         H and W are multiples of 8; logits over bins are (N, Q, H/4, W/4).
         """
         scaled = (x[:, :1] - 50) / 100
-        if self.sees == 3:
+        if self.in_channels == 3:
             scaled = torch.cat((scaled, x[:, 1:] / 110), 1)
         low, features = self.trunk(scaled)
         color = self.color_branch(low, features) if self.color_branch is not None else None
@@ -229,7 +229,7 @@ class JointModel(IizukaModel):
         num_classes: of the labels.
         class_names: their names; ``colorize.classify_image`` gives them.
         alpha: weight of the classification loss; 1/300 in the paper. The Euclidean color loss is
-            that of ``EuclideanOutput``, in units of 110.
+            that of ``RegressionHead``, in units of 110.
         residual: a shortcut around every two convolutions of the trunk.
         dropout: share of the linear layers' outputs that is dropped in training.
         batch_norm: after every convolution and linear layer but the last ones.
@@ -260,7 +260,7 @@ class JointModel(IizukaModel):
             output=output,
             alpha=alpha,
             style=_Style(width, residual, batch_norm, dropout),
-            sees=1,
+            in_channels=1,
             config={"alpha": alpha, **settings},
         )
 
@@ -286,7 +286,7 @@ class ColorizationOnlyModel(IizukaModel):
             output=output,
             alpha=0.0,
             style=_Style(width, residual, batch_norm, dropout),
-            sees=1,
+            in_channels=1,
             config=settings,
         )
 
@@ -316,21 +316,21 @@ class ClassificationOnlyModel(IizukaModel):
             output=None,
             alpha=1.0,
             style=_Style(width, residual, batch_norm, dropout),
-            sees=len(require_choice(sees, "sees", ("L", "lab"))),
+            in_channels=len(require_choice(sees, "sees", ("L", "lab"))),
             config={"sees": sees},
         )
 
 
 def _output(
     color: str, class_weights: Tensor | None, temperature: float
-) -> tuple[QuantizedOutput | EuclideanOutput, dict[str, Any]]:
+) -> tuple[BinHead | RegressionHead, dict[str, Any]]:
     """The color branch's output, and what a model's config says of it."""
     if require_choice(color, "color", ("euclidean", "classification")) == "classification":
-        output = QuantizedOutput(class_weights=class_weights, temperature=temperature)
+        output = BinHead(class_weights=class_weights, temperature=temperature)
         return output, {"color": color, "temperature": temperature}
     if class_weights is not None:
         raise InputError('class_weights: only color="classification" has classes to weigh')
-    return EuclideanOutput(), {"color": color}
+    return RegressionHead(), {"color": color}
 
 
 def _labels(batch: Mapping[str, Tensor], classes: int) -> Tensor:

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from colorize.color import lab_to_rgb
+from colorize.color.lab import lab_to_rgb
 from colorize.errors import InputError
 from colorize.models.base import Colorizer
-from colorize.models.outputs import QuantizedOutput
+from colorize.models.heads import BinHead
 
 
 class UNetModel(Colorizer):
@@ -32,7 +32,7 @@ class UNetModel(Colorizer):
         InputError: when the encoder has no features at those strides.
     """
 
-    multiple = 32
+    size_divisor = 32
     mean: Tensor
     std: Tensor
 
@@ -49,7 +49,7 @@ class UNetModel(Colorizer):
         sigma: float = 5.0,
     ) -> None:
         super().__init__()
-        self.output = QuantizedOutput(
+        self.output = BinHead(
             target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
         )
         self.config = {**self.output.config, "encoder": encoder, "decoder": list(decoder)}
@@ -95,7 +95,7 @@ class UNetModel(Colorizer):
         Args:
             weights: a state dict of the encoder, or of timm's whole model of that name, whose
                 classifier is then left out; or of a port of that model with other names, whose
-                entries come in timm's order. See ``colorize.encoders.encoder_weights``.
+                entries come in timm's order. See ``colorize.models.pretrained.encoder_weights``.
 
         Raises:
             InputError: when the weights do not fit; the encoder is then as it was.

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from colorize.models.base import Colorizer, scale_channels
-from colorize.models.outputs import EuclideanOutput, QuantizedOutput
+from colorize.models.heads import BinHead, RegressionHead
 
 
 class Block(NamedTuple):
@@ -50,7 +50,7 @@ class ZhangModel(Colorizer):
     blocks = _FULL
     last = _FULL_LAST
 
-    def __init__(self, output: QuantizedOutput | EuclideanOutput, config: dict[str, Any]) -> None:
+    def __init__(self, output: BinHead | RegressionHead, config: dict[str, Any]) -> None:
         super().__init__()
         self.config = config
         self.output = output
@@ -83,7 +83,7 @@ class _ZhangClassifier(ZhangModel):
         sigma: float = 5.0,
         width: float = 1.0,
     ) -> None:
-        output = QuantizedOutput(
+        output = BinHead(
             target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
         )
         super().__init__(output, {**output.config, "width": width})
@@ -112,7 +112,7 @@ class EuclideanModel(ZhangModel):
     """The trunk of ``ClassificationModel`` with two channels, trained by the L2 loss."""
 
     def __init__(self, *, width: float = 1.0) -> None:
-        super().__init__(EuclideanOutput(), {"width": width})
+        super().__init__(RegressionHead(), {"width": width})
 
 
 def convolutions(before: int, after: int, block: Block) -> list[nn.Module]:

@@ -1,0 +1,214 @@
+"""The ab plane in bins: the published table, soft encoding, and the way back to color.
+
+Zhang, Isola, Efros 2016, section 2.1: the ab plane is cut into a grid of spacing 10, and the
+Q = 313 points of it that matter for sRGB become the classes. ``Q`` is always read from
+``bin_centers.shape[0]``; any other table of ab points works the same.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from colorize import paths, storage
+from colorize.checks import require_positive, require_tensor
+from colorize.color.lab import rgb_to_lab
+from colorize.errors import InputError
+
+GRID = 10
+FILE_NAME = "q_to_ab.npy"
+
+# Points of the published table that the rule below does not give. Dropping them would shift the
+# class indices of every published prior and weight file.
+_PUBLISHED_EXTRAS = ((40, 90), (100, -90), (100, -10), (100, 0))
+
+# The candidate table covers this square of the ab plane in cells of one unit.
+_REACH = 128
+
+
+def make_bin_centers() -> Tensor:
+    """Derive the published table of ab bins.
+
+    Every cell of the 10x10 grid that holds a color of the 8-bit sRGB cube gives its four corners
+    (309 points); four more stand in the published table. The cube's surface is enough to look at:
+    a line of constant a and b leaves the cube through it.
+
+    Returns:
+        bin_centers: (Q, 2) float32 in CIELAB units, sorted by a, then b.
+    """
+    level = torch.arange(256, dtype=torch.uint8)
+    u, v = torch.meshgrid(level, level, indexing="ij")
+    faces = []
+    for end in (0, 255):
+        flat = torch.full_like(u, end)
+        faces += [torch.stack(f) for f in ((flat, u, v), (u, flat, v), (u, v, flat))]
+    ab = rgb_to_lab(torch.stack(faces))[:, 1:]
+    cells = torch.div(ab, GRID, rounding_mode="floor").movedim(1, -1).reshape(-1, 2)
+    corners = {
+        (GRID * (int(a) + i), GRID * (int(b) + j))
+        for a, b in cells.unique(dim=0).tolist()
+        for i in (0, 1)
+        for j in (0, 1)
+    }
+    return torch.tensor(sorted(corners.union(_PUBLISHED_EXTRAS)), dtype=torch.float32)
+
+
+@lru_cache(maxsize=1)
+def _published_bin_centers() -> Tensor:
+    return make_bin_centers()
+
+
+def published_bin_centers() -> Tensor:
+    """The published (313, 2) table, as a fresh tensor; derived once a process (about 0.2 s)."""
+    return _published_bin_centers().clone()
+
+
+def save_bin_centers(path: Path | None = None) -> Path:
+    """Write the table as int64 to ``path``, by default ``PRECALCULATED/q_to_ab.npy``."""
+    path = paths.precalculated() / FILE_NAME if path is None else path
+    with storage.atomic_write(path) as temporary:
+        np.save(temporary, published_bin_centers().numpy().astype(np.int64))
+    return path
+
+
+def make_candidates(bin_centers: Tensor, k: int = 5) -> Tensor:
+    """For every 1x1 cell of the ab plane, the bins among which its k nearest can be.
+
+    The k-th nearest bin of any point in a cell is at most half a diagonal further than that of the
+    cell's center, and a bin is at most half a diagonal nearer; so bins further from the center than
+    its k-th plus a whole diagonal are never wanted. With this table ``soft_encode`` compares a
+    pixel with a dozen bins in place of all Q, and gives the same result.
+
+    Returns:
+        candidates: (256, 256, m) int32 indices, nearest to the cell's center first. Made once for
+        each table, k and device, and shared: do not change it.
+    """
+    bin_centers, k = _check_bins(bin_centers, k)
+    table = tuple(map(tuple, bin_centers.tolist()))
+    return _make_candidates(table, k, bin_centers.device)
+
+
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _make_candidates(table: tuple[tuple[float, ...], ...], k: int, device: torch.device) -> Tensor:
+    bin_centers = torch.tensor(table, device=device)
+    axis = torch.arange(-_REACH, _REACH, device=device, dtype=torch.float32) + 0.5
+    centers = torch.cartesian_prod(axis, axis)
+    q = bin_centers.shape[0]
+    # A few more than k are enough for a table like the published one; else all are sorted.
+    for kept in (min(q, k + 32), q):
+        needed, rows = 0, []
+        for part in centers.split(8192):
+            distance, index = torch.cdist(
+                part, bin_centers, compute_mode="donot_use_mm_for_euclid_dist"
+            ).topk(kept, dim=1, largest=False)
+            reach = distance[:, k - 1 : k] + 2**0.5 + 1e-3
+            needed = max(needed, int((distance <= reach).sum(1).max()))
+            rows.append(index.int())
+        if needed < kept:
+            break
+    return torch.cat([row[:, :needed] for row in rows]).view(2 * _REACH, 2 * _REACH, needed)
+
+
+def soft_encode(
+    ab: Tensor,
+    bin_centers: Tensor,
+    k: int = 5,
+    sigma: float = 5.0,
+    *,
+    candidates: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Encode ab as a sparse distribution over bins: H^-1 of the paper, section 2.1.
+
+    Each pixel's k nearest bins get weights proportional to ``exp(-distance^2 / (2 sigma^2))`` that
+    sum to one. The paper's text says 5 neighbors, the authors' training layer used 10.
+
+    Args:
+        ab: (N, 2, H, W), CIELAB units. Beyond +-128, which no sRGB color reaches, values are cut.
+        bin_centers: (Q, 2).
+        k: number of bins for each pixel, 1..Q.
+        sigma: width of the Gaussian, ab units, above 0.
+        candidates: ``make_candidates(bin_centers, k)``, for speed; no change of the result.
+
+    Returns:
+        indices: (N, k, H, W) int64, nearest first. weights: (N, k, H, W) float32.
+
+    Raises:
+        InputError: when a shape does not fit, or k or sigma is out of range.
+    """
+    ab = require_tensor(ab, "ab", shape=(None, 2, None, None), floating=True)
+    bin_centers, k = _check_bins(bin_centers, k)
+    require_positive(sigma, "sigma")
+    n, _, h, w = ab.shape
+    points = ab.float().movedim(1, -1).reshape(-1, 2).clamp(-_REACH, _REACH - 1e-3)
+    if candidates is None:
+        squared = _squared_distances(points[:, None, :], bin_centers.float()[None])
+        nearest, indices = squared.topk(k, dim=1, largest=False)
+    else:
+        if candidates.shape[-1] < k:
+            raise InputError(f"candidates: made for fewer than k = {k} bins; make them for this k")
+        cell = (points + _REACH).long()
+        near = candidates[cell[:, 0], cell[:, 1]].long()
+        squared = _squared_distances(points[:, None, :], bin_centers.float()[near])
+        nearest, place = squared.topk(k, dim=1, largest=False)
+        indices = near.gather(1, place)
+    weights = torch.softmax(nearest / (-2 * sigma**2), dim=1)
+    return _to_maps(indices, n, h, w), _to_maps(weights, n, h, w)
+
+
+def nearest_bin(ab: Tensor, bin_centers: Tensor, *, candidates: Tensor | None = None) -> Tensor:
+    """Index of the nearest bin of every pixel: (N, 2, H, W) to (N, H, W) int64."""
+    return soft_encode(ab, bin_centers, k=1, candidates=candidates)[0][:, 0]
+
+
+def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38) -> Tensor:
+    """Mean color of the distribution sharpened by a temperature: equation 5 of the paper.
+
+    ``E[softmax(logits / T)]``, computed in float32 whatever the logits are. T = 1 is the mean, and
+    the limit T = 0 the mode (the bin of highest probability; the first of equals).
+
+    Args:
+        logits: (N, Q, h, w).
+        bin_centers: (Q, 2).
+        temperature: 0 or above. The paper's choice is 0.38.
+
+    Returns:
+        ab: (N, 2, h, w) float32, CIELAB units.
+
+    Raises:
+        InputError: when a shape does not fit or the temperature is negative or not finite.
+    """
+    q = require_tensor(bin_centers, "bin_centers", shape=(None, 2)).shape[0]
+    logits = require_tensor(logits, "logits", shape=(None, q, None, None), floating=True)
+    if not 0 <= temperature < float("inf"):
+        raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
+    centers = bin_centers.to(logits.device, torch.float32)
+    if temperature == 0:
+        return centers[logits.argmax(1)].movedim(-1, 1)
+    # Under autocast the product below would be rounded to half precision.
+    with torch.autocast(logits.device.type, enabled=False):
+        # The maximum goes first: a tiny temperature may not turn large logits into inf - inf.
+        shifted = logits.float() - logits.float().amax(1, keepdim=True)
+        return torch.einsum("nqhw,qc->nchw", torch.softmax(shifted / temperature, 1), centers)
+
+
+def _squared_distances(points: Tensor, centers: Tensor) -> Tensor:
+    # Spelled out: the expanded form |p|^2 - 2pc + |c|^2 cancels and swaps near equal neighbors.
+    da = points[..., 0] - centers[..., 0]
+    db = points[..., 1] - centers[..., 1]
+    return da * da + db * db
+
+
+def _to_maps(values: Tensor, n: int, h: int, w: int) -> Tensor:
+    return values.view(n, h, w, -1).movedim(-1, 1)
+
+
+def _check_bins(bin_centers: Tensor, k: int) -> tuple[Tensor, int]:
+    bin_centers = require_tensor(bin_centers, "bin_centers", shape=(None, 2))
+    if not 1 <= k <= bin_centers.shape[0]:
+        raise InputError(f"k: expected 1..{bin_centers.shape[0]} (the number of bins), got {k}")
+    return bin_centers, k

@@ -1,0 +1,236 @@
+"""Metrics of colorization and classification, one number for each image.
+
+All metrics take batches and return (N,); sums over a test set are made once, of all its images, so
+the size of the last batch does not matter. RGB images are uint8 or float on the scale 0..255.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import (
+    peak_signal_noise_ratio,
+    structural_similarity_index_measure,
+)
+
+from colorize.checks import require_tensor
+from colorize.color.bins import nearest_bin
+from colorize.errors import InputError
+
+_RGB_RANGE = 255.0
+_WINDOW = 11
+
+# The thresholds of the raw accuracy are 0, 1, ..., 150 ab units.
+_LARGEST_THRESHOLD = 150
+
+
+def rmse_ab(predicted: Tensor, target: Tensor) -> Tensor:
+    """Root of the mean squared error over the pixels and both channels of (N, 2, H, W) ab."""
+    require_tensor(predicted, "predicted", shape=(None, 2, None, None), floating=True)
+    return _rmse(predicted, target)
+
+
+def rmse_rgb(predicted: Tensor, target: Tensor) -> Tensor:
+    """Root of the mean squared error over pixels and channels of (N, 3, H, W), in 8-bit levels."""
+    require_tensor(predicted, "predicted", shape=(None, 3, None, None))
+    return _rmse(predicted, target)
+
+
+def auc(predicted_ab: Tensor, ab: Tensor, *, pixel_weights: Tensor | None = None) -> Tensor:
+    """Raw accuracy of Zhang 2016, section 3.1: area under the curve of pixels within a threshold.
+
+    The share of pixels whose L2 distance in ab is at most t, for t = 0, 1, ..., 150, integrated by
+    the trapezoidal rule and divided by 150: 0..1, 1 for equal images.
+
+    Args:
+        predicted_ab: (N, 2, H, W), CIELAB units. ab: the same shape, the truth.
+        pixel_weights: (N, H, W) for the weighted share of each image. The rebalanced accuracy of
+            a test set is not the mean of these; see ``weighted_auc_sums``.
+
+    Raises:
+        InputError: when a shape does not fit, or an image has only weights of 0.
+    """
+    if pixel_weights is None:
+        return _pixel_auc(predicted_ab, ab).flatten(1).mean(1)
+    numerator, denominator = weighted_auc_sums(predicted_ab, ab, pixel_weights)
+    if not bool((denominator > 0).all()):
+        raise InputError("pixel_weights: expected a sum above 0 for each image, got 0")
+    return numerator / denominator
+
+
+def weighted_auc_sums(
+    predicted_ab: Tensor, ab: Tensor, pixel_weights: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The two sums of the rebalanced accuracy, for each image.
+
+    The paper weights all pixels of the test set together, so its number is
+    ``numerator.sum() / denominator.sum()`` over all images, best summed in float64: a picture of
+    rare colors counts for more than one of common colors.
+
+    Args:
+        predicted_ab: (N, 2, H, W), CIELAB units. ab: the same shape, the truth.
+        pixel_weights: (N, H, W), 0 or above; ``rebalancing_weights`` makes the paper's.
+
+    Returns:
+        numerator: (N,), sum of weight times accuracy. denominator: (N,), sum of the weights.
+
+    Raises:
+        InputError: when a shape does not fit, or a weight is negative or not finite.
+    """
+    accuracy = _pixel_auc(predicted_ab, ab)
+    require_tensor(pixel_weights, "pixel_weights", shape=tuple(accuracy.shape), floating=True)
+    if not bool(((pixel_weights >= 0) & pixel_weights.isfinite()).all()):
+        raise InputError("pixel_weights: expected finite numbers of 0 or above")
+    weights = pixel_weights.float()
+    return (weights * accuracy).flatten(1).sum(1), weights.flatten(1).sum(1)
+
+
+def rebalancing_weights(
+    ab: Tensor, prior: Tensor, bin_centers: Tensor, *, candidates: Tensor | None = None
+) -> Tensor:
+    """Weights of the rebalanced accuracy: the inverse prior of each pixel's nearest bin.
+
+    Equation 4 of Zhang 2016 with lambda = 0, whose prior is smoothed over the ab plane. The scale
+    is that of ``sum(prior * weights) = 1``.
+
+    Args:
+        ab: (N, 2, H, W), the truth, CIELAB units.
+        prior: (Q,), sums to 1. bin_centers: (Q, 2).
+        candidates: of ``make_candidates(bin_centers, k)``, for speed.
+
+    Returns:
+        (N, H, W) float32.
+
+    Raises:
+        InputError: when a shape does not fit, or a bin that occurs here never does in the prior.
+    """
+    require_tensor(bin_centers, "bin_centers", shape=(None, 2))
+    q = bin_centers.shape[0]
+    require_tensor(prior, "prior", shape=(q,), floating=True)
+    bins = nearest_bin(ab, bin_centers, candidates=candidates)
+    # On the CPU because not every device has float64, and priors of 1e-21 do occur.
+    weights = (1 / (q * prior.cpu().double())).float().to(ab.device)[bins]
+    usable = (weights > 0) & weights.isfinite()
+    if not bool(usable.all()):
+        missing = bins[~usable].unique().numel()
+        raise InputError(
+            f"prior: expected a probability above 0 for every bin of these images, {missing} of "
+            "them have none; smooth the prior first (colorize.color.prior.smooth_prior)"
+        )
+    return weights
+
+
+def topk_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
+    """Whether the label is among the k most probable classes; k = 1 and 5 are usual.
+
+    Args:
+        logits: (N, C). labels: (N,), integers in 0..C-1.
+        k: 1 or above; with no more than k classes every answer is right.
+
+    Returns:
+        (N,) bool.
+
+    Raises:
+        InputError: when a shape does not fit, k is below 1 or a label is no class.
+    """
+    require_tensor(logits, "logits", shape=(None, None), floating=True)
+    require_tensor(labels, "labels", shape=(logits.shape[0],))
+    classes = logits.shape[1]
+    if labels.is_floating_point() or not bool(((labels >= 0) & (labels < classes)).all()):
+        raise InputError(f"labels: expected integers in 0..{classes - 1}")
+    if k < 1:
+        raise InputError(f"k: expected 1 or above, got {k}")
+    best = logits.topk(min(k, classes), dim=1).indices
+    return (best == labels[:, None]).any(1)
+
+
+def psnr(predicted: Tensor, target: Tensor) -> Tensor:
+    """Peak signal-to-noise ratio of (N, 3, H, W) in dB, data range 255; inf for equal images."""
+    predicted, target = _rgb_pair(predicted, target)
+    return peak_signal_noise_ratio(
+        predicted, target, data_range=_RGB_RANGE, reduction="none", dim=(1, 2, 3)
+    )
+
+
+def ssim(predicted: Tensor, target: Tensor) -> Tensor:
+    """Structural similarity of (N, 3, H, W), data range 255, Gaussian window of sigma 1.5.
+
+    The mean over the windows that lie wholly inside, as in Wang et al. 2004.
+
+    Raises:
+        InputError: when the images are smaller than the window of 11x11.
+    """
+    predicted, target = _rgb_pair(predicted, target)
+    if min(predicted.shape[2:]) < _WINDOW:
+        raise InputError(
+            f"ssim: expected images of at least {_WINDOW}x{_WINDOW} pixels, "
+            f"got {tuple(predicted.shape[2:])}"
+        )
+    _, full = structural_similarity_index_measure(
+        predicted, target, data_range=_RGB_RANGE, reduction="none", return_full_image=True
+    )
+    border = _WINDOW // 2
+    inside = torch.as_tensor(full)[..., border:-border, border:-border]
+    return inside.flatten(1).mean(1)
+
+
+def colorfulness(rgb: Tensor) -> Tensor:
+    """Colorfulness M3 of Hasler and Süsstrunk 2003, with signed opponent channels.
+
+    ``sqrt(var(rg) + var(yb)) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2)`` where ``rg = R - G`` and
+    ``yb = (R + G) / 2 - B``, on the scale 0..255.
+    """
+    return _colorfulness(*_opponents(rgb))
+
+
+def colorfulness_absolute(rgb: Tensor) -> Tensor:
+    """The variant that much published code uses: the absolute values of rg and yb.
+
+    It is not the paper's: the spread of an absolute value is smaller, so a picture with both reds
+    and greens counts as less colorful.
+    """
+    rg, yb = _opponents(rgb)
+    return _colorfulness(rg.abs(), yb.abs())
+
+
+def colorfulness_error(predicted: Tensor, target: Tensor) -> Tensor:
+    """How far the colorfulness of (N, 3, H, W) is from the truth's, in either direction.
+
+    Its mean is not the difference of the means, where too grey and too colorful cancel out.
+    """
+    predicted, target = _rgb_pair(predicted, target)
+    return (colorfulness(predicted) - colorfulness(target)).abs()
+
+
+def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    rgb = require_tensor(rgb, "rgb", shape=(None, 3, None, None))
+    red, green, blue = rgb.float().flatten(2).unbind(1)
+    return red - green, (red + green) / 2 - blue
+
+
+def _colorfulness(rg: Tensor, yb: Tensor) -> Tensor:
+    spread = (rg.var(1, correction=0) + yb.var(1, correction=0)).sqrt()
+    return spread + 0.3 * (rg.mean(1).square() + yb.mean(1).square()).sqrt()
+
+
+def _pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
+    """(N, H, W): the integral for one pixel, in closed form."""
+    require_tensor(predicted_ab, "predicted_ab", shape=(None, 2, None, None), floating=True)
+    require_tensor(ab, "ab", shape=tuple(predicted_ab.shape), floating=True)
+    distance = (predicted_ab.float() - ab.float()).square().sum(1).sqrt()
+    # The curve of one pixel is 0 before the first threshold that it is within and 1 from there on;
+    # the trapezoid before the step is half filled, and there is none before the threshold 0.
+    first = distance.ceil()
+    area = torch.where(first == 0, float(_LARGEST_THRESHOLD), _LARGEST_THRESHOLD + 0.5 - first)
+    return torch.where(first > _LARGEST_THRESHOLD, 0.0, area) / _LARGEST_THRESHOLD
+
+
+def _rmse(predicted: Tensor, target: Tensor) -> Tensor:
+    require_tensor(target, "target", shape=tuple(predicted.shape))
+    return (predicted.float() - target.float()).square().flatten(1).mean(1).sqrt()
+
+
+def _rgb_pair(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    require_tensor(predicted, "predicted", shape=(None, 3, None, None))
+    require_tensor(target, "target", shape=tuple(predicted.shape))
+    return predicted.float(), target.float()

@@ -1,0 +1,134 @@
+"""Whether an off-the-shelf ImageNet classifier recognises what is in a picture.
+
+Zhang 2016, section 3.1, "semantic interpretability": colors that help a net which has only ever
+seen true color are plausible ones. It is measured on grey, colored and true pictures alike.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from timm.data import ImageNetInfo
+from torch import Tensor, nn
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as transforms
+
+from colorize.checks import require_tensor
+from colorize.errors import DataError, InputError
+from colorize.evaluation.metrics import topk_correct
+from colorize.models.pretrained import imagenet_classifier
+
+
+class Recognition(NamedTuple):
+    """Which images of a batch were recognised; (N,) bool each, so that means are accuracies.
+
+    ``among_all``: the label is the most probable of the classifier's 1000 classes.
+    ``among_own``: it is the most probable of the data set's own classes.
+    """
+
+    among_all: Tensor
+    among_own: Tensor
+
+
+class Recognizer:
+    """Top-1 recognition of a data set whose classes are classes of ImageNet-1k.
+
+    Pictures are brought to the classifier's input size by bicubic interpolation with antialiasing,
+    the short side to that size and the centre cut out: a square picture is seen whole, where the
+    usual evaluation cuts off a border. They are normalised as in the classifier's pretraining.
+
+    Args:
+        classes: the data set's class names in the order of its labels, each a WordNet id or
+            beginning with one: ``n02085620`` (Tiny ImageNet), ``n02085620-Chihuahua`` (Stanford
+            Dogs).
+        classifier: a timm model with the 1000 classes of ImageNet-1k; None for the pretrained
+            ``imagenet_classifier()``.
+
+    Attributes:
+        indices: (C,) int64, the data set's classes among the classifier's.
+
+    Raises:
+        DataError: when a class is none of ImageNet-1k, or occurs twice.
+        InputError: when the classifier has another number of classes.
+        CheckpointError: when the package with the pretrained classifier is not installed.
+    """
+
+    def __init__(self, classes: Sequence[str], classifier: nn.Module | None = None) -> None:
+        self.indices = torch.tensor(imagenet_indices(classes))
+        net: Any = imagenet_classifier() if classifier is None else classifier
+        if net.num_classes != len(imagenet_wnids()):
+            raise InputError(
+                f"classifier: expected the {len(imagenet_wnids())} classes of ImageNet-1k, "
+                f"got {net.num_classes}"
+            )
+        # Convolutions of single channels are slow in the other layout.
+        self._net = net.eval().to(memory_format=torch.channels_last)
+        config = net.pretrained_cfg
+        self._size: int = config["input_size"][-1]
+        self._mean, self._std = list(config["mean"]), list(config["std"])
+
+    @torch.no_grad()
+    def logits(self, rgb: Tensor) -> Tensor:
+        """Of all classes: (N, 3, H, W) uint8 to (N, 1000), on the device where the images are.
+
+        Raises:
+            InputError: when the images have another shape or type.
+        """
+        require_tensor(rgb, "rgb", shape=(None, 3, None, None))
+        if rgb.dtype != torch.uint8:
+            raise InputError(f"rgb: expected uint8 images, got {rgb.dtype}")
+        return self._net.to(rgb.device)(self._prepared(rgb))
+
+    def correct(self, rgb: Tensor, labels: Tensor) -> Recognition:
+        """Compare with the labels, in one pass of the classifier.
+
+        Args:
+            rgb: (N, 3, H, W) uint8. labels: (N,) integers, pointing into ``classes``.
+
+        Raises:
+            InputError: when a shape or type does not fit, or a label is no class.
+        """
+        logits = self.logits(rgb)
+        own = self.indices.to(logits.device)
+        # First among the own classes: this is where labels that are none are found.
+        among_own = topk_correct(logits[:, own], labels, 1)
+        return Recognition(topk_correct(logits, own[labels], 1), among_own)
+
+    def _prepared(self, rgb: Tensor) -> Tensor:
+        size = [self._size]
+        images = transforms.resize(
+            rgb.float() / 255, size, InterpolationMode.BICUBIC, antialias=True
+        )
+        # Bicubic interpolation overshoots at edges, which bytes could not.
+        images = transforms.center_crop(images, size).clamp(0, 1)
+        images = transforms.normalize(images, self._mean, self._std)
+        return images.contiguous(memory_format=torch.channels_last)
+
+
+def imagenet_wnids() -> list[str]:
+    """The WordNet ids of the 1000 classes of ImageNet-1k, in the order of a classifier's output."""
+    return ImageNetInfo("imagenet-1k").label_names()
+
+
+def imagenet_indices(classes: Sequence[str]) -> list[int]:
+    """Where classes whose names begin with a WordNet id stand among those of ImageNet-1k.
+
+    Raises:
+        DataError: when a class is none of them, or occurs twice.
+    """
+    index_of = {wnid: index for index, wnid in enumerate(imagenet_wnids())}
+    found = [re.match(r"n\d{8}(?!\d)", name) for name in classes]
+    indices = [index_of.get(match[0]) if match else None for match in found]
+    unknown = [name for name, index in zip(classes, indices, strict=True) if index is None]
+    if unknown or not classes:
+        raise DataError(
+            "recognition: expected classes named by WordNet ids of ImageNet-1k, such as n02085620 "
+            f"or n02085620-Chihuahua; got {', '.join(unknown) or 'no class'}"
+        )
+    known = [index for index in indices if index is not None]
+    if len(set(known)) < len(known):
+        raise DataError(f"recognition: expected every class once, got {', '.join(classes)}")
+    return known

@@ -1,0 +1,108 @@
+"""What the channels of a net's last layer mean: a distribution over bins, or a color.
+
+An output knows its target, its loss and the way to color, so every trunk can carry either.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from colorize.checks import require_choice, require_positive, require_tensor
+from colorize.color.bins import (
+    annealed_mean,
+    make_candidates,
+    published_bin_centers,
+    soft_encode,
+)
+from colorize.errors import InputError
+from colorize.losses import euclidean_loss, soft_cross_entropy
+
+
+class BinHead(nn.Module):
+    """Logits over ab bins; color by the annealed mean.
+
+    Args:
+        target: ``"soft"`` spreads each pixel over its k nearest bins, ``"onehot"`` takes the
+            nearest.
+        class_weights: (Q,) weights of rebalancing, or None for none.
+        temperature: default of the annealed mean.
+        k, sigma: of the soft encoding. The paper's text says 5 and 5.
+        bin_centers: (Q, 2), or None for the published table.
+
+    Attributes:
+        config: the arguments that a model's config repeats.
+    """
+
+    bin_centers: Tensor
+    class_weights: Tensor
+
+    def __init__(
+        self,
+        *,
+        target: str = "soft",
+        class_weights: Tensor | None = None,
+        temperature: float = 0.38,
+        k: int = 5,
+        sigma: float = 5.0,
+        bin_centers: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        self.target = require_choice(target, "target", ("soft", "onehot"))
+        if not 0 <= temperature < float("inf"):
+            raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
+        self.config = {"target": target, "temperature": temperature, "k": k, "sigma": sigma}
+        self.temperature = temperature
+        self.k = 1 if target == "onehot" else k
+        self.sigma = require_positive(sigma, "sigma")
+        centers = published_bin_centers() if bin_centers is None else bin_centers.float().clone()
+        self.register_buffer("bin_centers", require_tensor(centers, "bin_centers", shape=(None, 2)))
+        self.channels = centers.shape[0]
+        if not 1 <= self.k <= self.channels:
+            raise InputError(f"k: expected 1..{self.channels} (the number of bins), got {k}")
+        weights = torch.ones(self.channels) if class_weights is None else class_weights
+        require_tensor(weights, "class_weights", shape=(self.channels,))
+        if not bool((weights >= 0).all()):
+            raise InputError("class_weights: expected numbers of 0 or above")
+        self.register_buffer("class_weights", weights.float().clone())
+        # Made by the first loss: a model that only predicts never needs it. No buffer, for what
+        # averages or broadcasts a model's buffers would do so with these indices.
+        self._candidates: Tensor | None = None
+
+    def loss(self, logits: Tensor, ab: Tensor) -> Tensor:
+        """Rebalanced cross-entropy of (N, Q, h, w) logits against (N, 2, h, w) ab."""
+        if self._candidates is None or self._candidates.device != self.bin_centers.device:
+            self._candidates = make_candidates(self.bin_centers, self.k)
+        indices, weights = soft_encode(
+            ab, self.bin_centers, self.k, self.sigma, candidates=self._candidates
+        )
+        return soft_cross_entropy(logits, indices, weights, self.class_weights)
+
+    def decode(self, logits: Tensor, temperature: float | None = None) -> Tensor:
+        """(N, Q, h, w) logits to (N, 2, h, w) ab in CIELAB units."""
+        temperature = self.temperature if temperature is None else temperature
+        return annealed_mean(logits, self.bin_centers, temperature)
+
+
+class RegressionHead(nn.Module):
+    """Two channels, ab / 110; color is what they say.
+
+    The full range of ab is reachable: there is no tanh or sigmoid to saturate.
+    """
+
+    channels = 2
+    scale = 110.0
+
+    def loss(self, raw: Tensor, ab: Tensor) -> Tensor:
+        """Equation 1 of Zhang 2016 in units of 110."""
+        return euclidean_loss(raw, ab / self.scale)
+
+    def decode(self, raw: Tensor, temperature: float | None = None) -> Tensor:
+        """(N, 2, h, w) raw output to ab in CIELAB units. A temperature has no meaning here.
+
+        Raises:
+            InputError: when a temperature is given.
+        """
+        if temperature is not None:
+            raise InputError("temperature: this model predicts one color, it has no distribution")
+        return raw.float() * self.scale

@@ -1,0 +1,87 @@
+"""How a model is trained, as data. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Attributes:
+        optimizer: "adam", "adamw", "sgd" or "adadelta".
+        lr: peak learning rate.
+        betas: of Adam and AdamW; the first is SGD's momentum.
+        weight_decay: of the optimizer.
+        schedule: "constant", or "cosine" down to 0 at the end.
+        warmup: share of the steps over which the rate rises linearly from 0.
+        epochs: passes over the training set.
+        batch_size: images for each step, over all processes and accumulated parts.
+        crop: side of the training crop in pixels.
+        test_crop: side of the centre crop of validation and test.
+        ema: decay of the moving average of the weights; 0 for none.
+        init: of a new model by ``run_experiment``; ``fit`` takes a model as it is. "default" is
+            PyTorch's, "kaiming" is He et al. 2015 for ReLU with zero biases.
+        clip: largest norm of the gradient; 0 for no limit.
+        lr_scale: factor of the rate for parameters whose name starts so.
+        rotation: largest rotation of a training crop, as share of a full turn.
+        zoom: side of a training crop as share of the image's short side, from and to; None takes
+            crops at the image's own scale.
+        aging: whether the net is shown the lightness as an old photograph has it.
+    """
+
+    optimizer: str = "adamw"
+    lr: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 1e-2
+    schedule: str = "cosine"
+    warmup: float = 0.05
+    epochs: float = 20
+    batch_size: int = 32
+    crop: int = 64
+    test_crop: int = 64
+    ema: float = 0.998
+    init: str = "kaiming"
+    clip: float = 1.0
+    lr_scale: Mapping[str, float] = field(default_factory=dict)
+    rotation: float = 0.0
+    zoom: tuple[float, float] | None = None
+    aging: bool = False
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a run is executed; all but ``freeze_batchnorm`` change what is learned by rounding only.
+
+    Attributes:
+        workers: processes that load images; None for none when the pixels are cached, else up to 4.
+        mixed_precision: "no", "fp16" or "bf16", by Accelerate.
+        accumulate: parts in which a batch is computed, for small memories.
+        channels_last: the memory layout that convolutions like best.
+        compile: torch.compile through Accelerate.
+        freeze_batchnorm: keep batch norm's statistics as they are.
+        save_every: steps between two saves of the training state.
+        validate_every: steps between two validations; None for 20 in the run, at least 10 apart.
+        validate_images: at most so many validation images, the same ones each time.
+        log_dir: folder for TensorBoard; None for none.
+        progress: show a progress bar.
+        cpu: stay on the CPU although there is a GPU.
+        half: store checkpoints in half precision.
+    """
+
+    workers: int | None = None
+    mixed_precision: str = "no"
+    accumulate: int = 1
+    channels_last: bool = True
+    compile: bool = False
+    freeze_batchnorm: bool = False
+    save_every: int = 200
+    validate_every: int | None = None
+    validate_images: int = 512
+    log_dir: Path | None = None
+    progress: bool = True
+    cpu: bool = False
+    half: bool = False

@@ -1,0 +1,124 @@
+"""The photographs that dependencies bring, and the patches cut from them."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import matplotlib.cbook
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from sklearn.datasets import load_sample_image
+from torch.utils.data import DataLoader
+
+from colorize.data import bundled
+from colorize.data.bundled import BUNDLED_SPLITS, bundled_dataset, bundled_photographs
+from colorize.data.decode import is_grey
+from colorize.errors import DataError, InputError
+
+
+def test_photographs_are_those_of_the_packages() -> None:
+    found = {name: np.asarray(Image.open(path)) for name, path in bundled_photographs().items()}
+    assert len(found) == 8 and sorted(found) == list(found)
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        np.testing.assert_array_equal(found[name], getattr(skimage.data, name)())
+    for name in ("china", "flower"):
+        np.testing.assert_array_equal(found[name], load_sample_image(f"{name}.jpg"))
+    with matplotlib.cbook.get_sample_data("grace_hopper.jpg") as file:
+        np.testing.assert_array_equal(found["grace_hopper"], np.asarray(Image.open(file)))
+    assert not any(is_grey(rgb) for rgb in found.values())
+
+
+def test_splits_go_by_photograph() -> None:
+    names = [name for names in BUNDLED_SPLITS.values() for name in names]
+    assert sorted(names) == list(bundled_photographs())
+    whole = bundled_dataset(32)
+    parts = {split: bundled_dataset(32, split=split) for split in BUNDLED_SPLITS}
+    for split, part in parts.items():
+        assert part.classes == whole.classes == sorted(names)
+        assert {part.classes[label] for label in part.labels} == set(BUNDLED_SPLITS[split])
+        assert len(part) > 20
+    assert sum(len(part) for part in parts.values()) == len(whole)
+    assert {name for part in parts.values() for name in part.names} == set(whole.names)
+
+
+@pytest.mark.parametrize("size", [32, 64, 100, 256])
+def test_patches_do_not_overlap_and_lie_where_they_say(size: int) -> None:
+    data = bundled_dataset(size, split="test", grey="keep")
+    photographs = {}
+    for name in ("grace_hopper", "rocket"):
+        image = Image.open(bundled_photographs()[name])
+        scale = 256 / min(image.size)
+        shape = (round(image.width * scale), round(image.height * scale))
+        photographs[name] = np.asarray(image.resize(shape, Image.Resampling.BICUBIC))
+    covered = {name: np.zeros(rgb.shape[:2], int) for name, rgb in photographs.items()}
+    for index, name in enumerate(data.names):
+        photograph, top, left = name.rsplit("-", 2)
+        assert data.classes[data.labels[index]] == photograph
+        place = (slice(int(top), int(top) + size), slice(int(left), int(left) + size))
+        patch = photographs[photograph][place]
+        np.testing.assert_array_equal(data.image(index), patch)
+        np.testing.assert_array_equal(data[index]["rgb"].permute(1, 2, 0), patch)
+        covered[photograph][place] += 1
+    for mask in covered.values():
+        assert mask.max() == 1
+        assert mask.sum() == (mask.shape[0] // size) * (mask.shape[1] // size) * size**2
+
+
+def test_grey_patches_are_counted() -> None:
+    data, everything = bundled_dataset(32), bundled_dataset(32, grey="keep")
+    assert len(data) + len(data.grey) == len(everything)
+    greys = [n for i, n in enumerate(everything.names) if is_grey(everything.image(i))]
+    assert data.grey == greys != []
+    assert data.rejected == []
+
+
+def test_items_are_like_those_of_any_data_set() -> None:
+    data = bundled_dataset(64, train=True, split="train")
+    assert data.cached and "random crops of 64 px" in repr(data)
+    flipped = 0
+    for seed in range(60):
+        rgb = data[5, seed]["rgb"].permute(1, 2, 0).numpy()
+        flipped += np.array_equal(rgb[:, ::-1], data.image(5))
+        assert np.array_equal(rgb, data.image(5)) or np.array_equal(rgb[:, ::-1], data.image(5))
+    assert 15 < flipped < 45
+    batch = next(iter(DataLoader(data, 7)))
+    assert batch["rgb"].shape == (7, 3, 64, 64) and batch["rgb"].dtype == torch.uint8
+
+
+def test_arguments_out_of_range() -> None:
+    with pytest.raises(InputError, match=r"^size: expected at most short_side"):
+        bundled_dataset(257)
+    with pytest.raises(InputError, match=r"^split: expected one of train, val, test"):
+        bundled_dataset(64, split="all")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"^size: expected"):
+        bundled_dataset(0)
+
+
+def test_a_package_without_its_photograph(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    entry = ("skimage", "scikit-image", "data/nothing.png")
+    monkeypatch.setitem(bundled._PHOTOGRAPHS, "astronaut", entry)
+    with pytest.raises(
+        DataError, match=r"nothing\.png.*pip install --force-reinstall scikit-image"
+    ):
+        bundled_photographs()
+    monkeypatch.setitem(bundled._PHOTOGRAPHS, "astronaut", ("no_such_package", "it", "a.png"))
+    assert importlib.util.find_spec("no_such_package") is None
+    with pytest.raises(DataError, match=r"astronaut: expected the package it.*pip install it"):
+        bundled_photographs()
+
+
+def test_division_by_patch_has_every_photograph_in_every_split() -> None:
+    whole = bundled_dataset(32)
+    parts = [bundled_dataset(32, split=s, split_by="patch") for s in ("train", "val", "test")]
+    assert all(set(part.labels) == set(range(len(whole.classes))) for part in parts)
+    names = [name for part in parts for name in part.names]
+    assert sorted(names) == sorted(whole.names) and len(set(names)) == len(names)
+    assert 0.7 < len(parts[0]) / len(whole) < 0.9
+    other = bundled_dataset(32, split="test", split_by="patch", seed=1)
+    assert other.names != parts[2].names
+    with pytest.raises(InputError, match="split_by: expected one of photograph, patch"):
+        bundled_dataset(32, split_by="content")  # type: ignore[arg-type]

@@ -1,0 +1,297 @@
+"""decode_rgb against expectations worked out with numpy."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+from helpers.images import encode, grey3, noise
+from PIL import Image
+
+from colorize.data.decode import decode_rgb
+
+
+def over_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    weight = alpha[..., None] / 255.0
+    return color * weight + 255 * (1 - weight)
+
+
+def close(decoded: np.ndarray, expected: np.ndarray, within: float) -> bool:
+    assert decoded.dtype == np.uint8 and decoded.shape == expected.shape
+    return float(np.abs(decoded - expected.astype(float)).max()) <= within
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_color_grey_and_black_and_white_are_exact(kind: str) -> None:
+    rgb, grey = noise(7, 5, 3), noise(7, 5)
+    np.testing.assert_array_equal(decode_rgb(encode(rgb, kind), "x"), rgb)
+    np.testing.assert_array_equal(decode_rgb(encode(grey, kind), "x"), grey3(grey))
+    bits = encode(Image.fromarray(grey > 127), kind)
+    np.testing.assert_array_equal(decode_rgb(bits, "x"), grey3(np.where(grey > 127, 255, 0)))
+
+
+def test_every_way_to_hand_over_an_image(tmp_path: Path) -> None:
+    rgb = noise(7, 5, 3)
+    path = tmp_path / "a.png"
+    path.write_bytes(encode(rgb, "PNG"))
+    held = Image.fromarray(rgb)
+    with path.open("rb") as file:
+        for source in (path, str(path), path.read_bytes(), file, held, Image.open(path)):
+            decoded = decode_rgb(source, "a.png")
+            np.testing.assert_array_equal(decoded, rgb)
+            decoded[:] = 0
+        assert not file.closed
+    np.testing.assert_array_equal(np.asarray(held), rgb)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "WEBP"])
+def test_alpha_is_laid_over_white(kind: str) -> None:
+    rgba = noise(9, 8, 4)
+    rgba[0, :3, 3] = 0, 255, 128
+    options = {"lossless": True, "exact": True} if kind == "WEBP" else {}
+    decoded = decode_rgb(encode(rgba, kind, **options), "x")
+    assert close(decoded, over_white(rgba[..., :3], rgba[..., 3]), 1)
+    assert tuple(decoded[0, 0]) == (255, 255, 255)
+    if kind != "WEBP":
+        decoded = decode_rgb(encode(np.ascontiguousarray(rgba[..., 2:]), kind), "x")
+        assert close(decoded, over_white(grey3(rgba[..., 2]), rgba[..., 3]), 1)
+
+
+def palette_image() -> tuple[Image.Image, np.ndarray, np.ndarray]:
+    """Image of mode P, its palette (16, 3), and its indices."""
+    palette, index = noise(16, 3, seed=1), noise(6, 9) % 16
+    image = Image.new("P", (9, 6))
+    image.putdata(index.flatten().tolist())
+    image.putpalette(palette.flatten().tolist())
+    return image, palette, index
+
+
+def test_palette() -> None:
+    image, palette, index = palette_image()
+    for kind in ("PNG", "GIF", "BMP", "TIFF"):
+        np.testing.assert_array_equal(decode_rgb(encode(image, kind), "x"), palette[index])
+
+
+def test_palette_with_transparency() -> None:
+    image, palette, index = palette_image()
+    for kind in ("PNG", "GIF"):
+        one = np.where((index == 3)[..., None], 255, palette[index])
+        decoded = decode_rgb(encode(image, kind, transparency=3), "x")
+        np.testing.assert_array_equal(decoded, one)
+    alpha = noise(16, seed=2)
+    decoded = decode_rgb(encode(image, "PNG", transparency=alpha.tobytes()), "x")
+    assert close(decoded, over_white(palette[index], alpha[index]), 1)
+    decoded = decode_rgb(image.convert("PA"), "x")
+    np.testing.assert_array_equal(decoded, palette[index])
+
+
+@pytest.mark.parametrize("kind", ["RGB", "L", "I;16"])
+def test_one_transparent_color(kind: str) -> None:
+    if kind == "RGB":
+        pixels = noise(5, 6, 3)
+        key, expected = tuple(int(v) for v in pixels[2, 3]), pixels.copy()
+    elif kind == "L":
+        pixels = noise(5, 6)
+        key, expected = int(pixels[2, 3]), grey3(pixels)
+    else:
+        pixels = noise(5, 6, dtype=np.uint16)
+        key, expected = int(pixels[2, 3]), grey3(np.rint(pixels / 257))
+    expected[2, 3] = 255
+    decoded = decode_rgb(encode(pixels, "PNG", transparency=key), "x")
+    np.testing.assert_array_equal(decoded, expected)
+
+
+def plain_cmyk(cmyk: tuple[int, ...]) -> np.ndarray:
+    c, m, y, k = (value / 255 for value in cmyk)
+    return 255 * np.array([(1 - c) * (1 - k), (1 - m) * (1 - k), (1 - y) * (1 - k)])
+
+
+@pytest.mark.parametrize("cmyk", [(0, 0, 0, 0), (200, 30, 90, 40), (10, 220, 130, 100)])
+def test_cmyk(cmyk: tuple[int, int, int, int]) -> None:
+    image = Image.new("CMYK", (16, 16), cmyk)
+    expected = np.broadcast_to(plain_cmyk(cmyk), (16, 16, 3))
+    assert close(decode_rgb(encode(image, "TIFF"), "x"), expected, 2)
+    assert close(decode_rgb(encode(image, "JPEG", quality=100), "x"), expected, 3)
+
+
+@pytest.mark.parametrize("cmyk", [(200, 30, 90, 40), (10, 220, 130, 100)])
+def test_ycck_jpeg(cmyk: tuple[int, int, int, int]) -> None:
+    # Adobe inverts all four inks and libjpeg's YCCK inverts the first three again: YCbCr of CMY as
+    # if it were RGB, and 255 - K. Pillow writes plain inverted CMYK only: give it planes that hold
+    # YCCK already, and let the Adobe marker say so (2 in its last byte).
+    r, g, b = cmyk[:3]
+    y = 0.299 * r + 0.587 * g + 0.114 * b
+    planes = (y, 128 + (b - y) / 1.772, 128 + (r - y) / 1.402, 255 - cmyk[3])
+    stored = Image.new("CMYK", (16, 16), tuple(255 - round(v) for v in planes))
+    raw = encode(stored, "JPEG", quality=100)
+    end = raw.index(b"Adobe") + len(b"Adobe") + 6
+    assert raw[end] == 0
+    decoded = decode_rgb(raw[:end] + b"\x02" + raw[end + 1 :], "x")
+    assert close(decoded, np.broadcast_to(plain_cmyk(cmyk), (16, 16, 3)), 4)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_not_cut(kind: str) -> None:
+    grey = noise(20, 30, dtype=np.uint16)
+    grey[0, :4] = 0, 128, 129, 65535
+    decoded = decode_rgb(encode(grey, kind), "x")
+    np.testing.assert_array_equal(decoded, grey3(np.rint(grey / 257)))
+    as_int32 = Image.fromarray(grey.astype(np.int32))
+    assert as_int32.mode == "I"
+    np.testing.assert_array_equal(decode_rgb(as_int32, "x"), grey3(np.rint(grey / 257)))
+
+
+def tiff(samples: bytes, shape: tuple[int, int], bits: int, *, white_is_zero: bool) -> bytes:
+    """A TIFF written by hand: uncompressed grey, little-endian, one strip."""
+    height, width = shape
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: int(not white_is_zero)}
+    tags |= {273: 8, 277: 1, 278: height, 279: len(samples)}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items())
+    directory = struct.pack("<H", len(tags)) + entries + bytes(4)
+    return struct.pack("<2sHI", b"II", 42, 8 + len(samples)) + samples + directory
+
+
+def test_tiff_with_white_as_zero_and_12_bits() -> None:
+    grey = noise(4, 6, dtype=np.uint16)
+    inverted = tiff(grey.astype("<u2").tobytes(), (4, 6), 16, white_is_zero=True)
+    np.testing.assert_array_equal(decode_rgb(inverted, "x"), grey3(np.rint(255 - grey / 257)))
+    small = grey >> 4
+    bits = np.unpackbits(small.astype(">u2").view(np.uint8).reshape(-1, 2), axis=1)[:, 4:]
+    packed = tiff(np.packbits(bits).tobytes(), (4, 6), 12, white_is_zero=False)
+    np.testing.assert_array_equal(decode_rgb(packed, "x"), grey3(np.rint(small / 4095 * 255)))
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """A PNG of 16 bits a channel, written by hand: Pillow writes only grey ones."""
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
+
+    height, width, channels = pixels.shape
+    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def test_16_bit_color() -> None:
+    rgba = noise(5, 6, 4, dtype=np.uint16)
+    assert close(decode_rgb(png16(rgba[..., :3]), "x"), rgba[..., :3] / 257, 1)
+    expected = over_white(rgba[..., :3] / 257, rgba[..., 3] / 257)
+    assert close(decode_rgb(png16(rgba), "x"), expected, 2)
+
+
+# EXIF 2.3, tag 274: on which side of the picture the stored first row and first column lie.
+SIDES = {
+    1: ("top", "left"),
+    2: ("top", "right"),
+    3: ("bottom", "right"),
+    4: ("bottom", "left"),
+    5: ("left", "top"),
+    6: ("right", "top"),
+    7: ("right", "bottom"),
+    8: ("left", "bottom"),
+}
+
+
+def stored_as(upright: np.ndarray, orientation: int) -> np.ndarray:
+    row, column = SIDES[orientation]
+    turned = upright.swapaxes(0, 1) if row in ("left", "right") else upright
+    turned = turned[::-1] if row in ("bottom", "right") else turned
+    return np.ascontiguousarray(turned[:, ::-1] if column in ("bottom", "right") else turned)
+
+
+@pytest.mark.parametrize("orientation", SIDES)
+@pytest.mark.parametrize("kind", ["PNG", "TIFF", "JPEG", "16-bit PNG", "16-bit TIFF"])
+def test_exif_orientation(kind: str, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[274] = orientation
+    if kind == "JPEG":
+        upright = np.zeros((32, 48, 3), np.uint8)
+        upright[:16, :16] = 250, 40, 40
+        upright[16:, :16] = 40, 40, 250
+        raw = encode(stored_as(upright, orientation), kind, quality=95, subsampling=0, exif=exif)
+        assert close(decode_rgb(raw, "x"), upright, 30)
+    elif kind.startswith("16"):
+        grey = noise(5, 8, dtype=np.uint16)
+        raw = encode(stored_as(grey, orientation), kind.split()[1], exif=exif)
+        np.testing.assert_array_equal(decode_rgb(raw, "x"), grey3(np.rint(grey / 257)))
+    else:
+        upright = noise(5, 8, 3)
+        raw = encode(stored_as(upright, orientation), kind, exif=exif)
+        np.testing.assert_array_equal(decode_rgb(raw, "x"), upright)
+        np.testing.assert_array_equal(decode_rgb(Image.open(io.BytesIO(raw)), "x"), upright)
+
+
+@pytest.mark.filterwarnings("ignore:Tag data larger than file")
+def test_odd_exif_does_not_cost_the_image() -> None:
+    exif = Image.Exif()
+    exif[271], exif[274] = "maker", 6
+    upright = noise(5, 8, 3)
+    raw = encode(stored_as(upright, 6), "JPEG", quality=95, exif=exif)
+    big, small = struct.pack(">HH", 271, 2), struct.pack("<HH", 271, 2)
+    assert big in raw or small in raw
+    # The maker's name now claims to be a fraction.
+    broken = raw.replace(big, struct.pack(">HH", 271, 5)).replace(small, struct.pack("<HH", 271, 5))
+    assert decode_rgb(broken, "x").shape == (5, 8, 3)
+
+
+BIG = np.ascontiguousarray(skimage.data.chelsea())
+
+
+@pytest.mark.parametrize(
+    ("shape", "resize", "at_least", "expected"),
+    [
+        ((20, 40), None, 1, (20, 40)),
+        ((20, 40), None, 30, (30, 60)),
+        ((40, 21), None, 42, (80, 42)),
+        ((20, 40), 10, 8, (10, 20)),
+        ((20, 40), 60, 8, (60, 120)),
+        ((33, 100), 10, 10, (10, 30)),
+        ((300, 451), 32, 32, (32, 48)),
+    ],
+)
+def test_size(
+    shape: tuple[int, int], resize: int | None, at_least: int, expected: tuple[int, int]
+) -> None:
+    for kind in ("PNG", "JPEG"):
+        raw = encode(noise(*shape, 3), kind)
+        assert decode_rgb(raw, "x", resize=resize, at_least=at_least).shape == (*expected, 3)
+
+
+def test_reduction_is_antialiased_and_a_reduced_jpeg_like_the_whole() -> None:
+    stripes = np.zeros((64, 64, 3), np.uint8)
+    stripes[:, ::2] = 255
+    reduced = decode_rgb(encode(stripes, "PNG"), "x", resize=16)
+    assert np.abs(reduced[:, 2:-2].astype(int) - 127).max() <= 3
+    smooth = Image.fromarray(BIG).resize((1600, 1200))
+    raw = encode(smooth, "JPEG", quality=95)
+    whole = Image.open(io.BytesIO(raw)).convert("RGB")
+    # Means of 8x8 blocks, an independent way to reduce.
+    blocks = np.asarray(whole, dtype=float).reshape(150, 8, 200, 8, 3).mean((1, 3))
+    assert np.abs(decode_rgb(raw, "x", resize=150) - blocks).mean() < 1
+
+
+def test_the_callers_jpeg_is_not_reduced() -> None:
+    held = Image.open(io.BytesIO(encode(BIG, "JPEG")))
+    assert decode_rgb(held, "x", resize=20).shape == (20, 30, 3)
+    assert held.size == (451, 300)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_an_uncompressed_tiff_is_turned_as_from_memory(tmp_path: Path, orientation: int) -> None:
+    """Pillow maps such a file into memory, and would take the turned size for that of its rows."""
+    rgb = np.random.default_rng(0).integers(0, 256, (12, 20, 3), dtype=np.uint8)
+    path = tmp_path / "scan.tif"
+    Image.fromarray(rgb).save(path, tiffinfo={274: orientation})
+    found = decode_rgb(path, "scan.tif")
+    np.testing.assert_array_equal(found, decode_rgb(path.read_bytes(), "scan.tif"))
+    assert found.shape == ((12, 20, 3) if orientation < 5 else (20, 12, 3))
+    assert sorted(found.reshape(-1, 3).tolist()) == sorted(rgb.reshape(-1, 3).tolist())

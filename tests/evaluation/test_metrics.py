@@ -1,0 +1,360 @@
+"""Metrics against scikit-image, numpy in float64 and closed forms, one image at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from sklearn.metrics import auc as trapezoid
+from torch import Tensor
+
+from colorize.color.bins import make_candidates, published_bin_centers
+from colorize.color.lab import rgb_to_lab
+from colorize.errors import InputError
+from colorize.evaluation import metrics as m
+
+Pair = tuple[Tensor, Tensor]
+PAIRS = {"rmse_rgb": m.rmse_rgb, "psnr": m.psnr, "ssim": m.ssim}
+SINGLES = {"colorfulness": m.colorfulness, "colorfulness_absolute": m.colorfulness_absolute}
+
+
+@pytest.fixture(scope="module")
+def pair(photo: Tensor) -> Pair:
+    """Five crops of a photograph, (5, 3, 40, 56) uint8, and what five kinds of damage make of them.
+
+    The last is nearly white and nearly right: the case in which float32 is hardest put to it.
+    """
+    crops = [photo[0, :, 60 * i : 60 * i + 40, 90 * i : 90 * i + 56] for i in range(4)]
+    truth = torch.stack([*crops, 250 + crops[3] // 52]).float()
+    noise = torch.from_numpy(np.random.default_rng(0).normal(0, 1, truth.shape)).float()
+    predicted = truth.clone()
+    predicted[0] += 25 * noise[0]
+    predicted[1] = truth[1].roll(3, 2)
+    predicted[2] = truth[2].mean(0, keepdim=True)
+    predicted[3] = 255 - truth[3]
+    predicted[4] += noise[4]
+    return predicted.round().clamp(0, 255).to(torch.uint8), truth.to(torch.uint8)
+
+
+def _image(batch: Tensor, i: int) -> np.ndarray:
+    return batch[i].movedim(0, -1).numpy()
+
+
+def _reference_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
+    return structural_similarity(
+        predicted,
+        truth,
+        channel_axis=-1,
+        gaussian_weights=True,
+        sigma=1.5,
+        use_sample_covariance=False,
+        data_range=255,
+    )
+
+
+def _reference_rmse(predicted: np.ndarray, truth: np.ndarray) -> float:
+    return float(np.sqrt(np.mean((predicted.astype(np.float64) - truth.astype(np.float64)) ** 2)))
+
+
+def _reference_colorfulness(image: np.ndarray, absolute: bool = False) -> float:
+    """Hasler and Süsstrunk 2003, equations 10 to 12 and section 6, word for word."""
+    R, G, B = image.astype(np.float64).transpose(2, 0, 1)
+    rg = R - G
+    yb = 0.5 * (R + G) - B
+    if absolute:
+        rg, yb = np.abs(rg), np.abs(yb)
+    sigma_rgyb = np.sqrt(np.std(rg) ** 2 + np.std(yb) ** 2)
+    mu_rgyb = np.sqrt(np.mean(rg) ** 2 + np.mean(yb) ** 2)
+    return float(sigma_rgyb + 0.3 * mu_rgyb)
+
+
+def _psnr(predicted: np.ndarray, truth: np.ndarray) -> float:
+    return float(peak_signal_noise_ratio(truth, predicted, data_range=255))
+
+
+REFERENCES: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "rmse_rgb": _reference_rmse,
+    "psnr": _psnr,
+    "ssim": _reference_ssim,
+}
+
+
+# float32 holds the squares of 255 to 0.004, and SSIM divides by constants of 6.5 and 58.5: 4e-4 in
+# the nearly white image, 1e-5 elsewhere. A wrong window, border or data range costs 1e-2 and more.
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("rmse_rgb", 1e-4), ("psnr", 1e-4), ("ssim", 5e-4)]
+)
+def test_pairs_agree_with_skimage_image_by_image(name: str, tolerance: float, pair: Pair) -> None:
+    predicted, truth = pair
+    found = PAIRS[name](predicted, truth)
+    assert found.shape == (5,)
+    expected = [REFERENCES[name](_image(predicted, i), _image(truth, i)) for i in range(5)]
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=tolerance)
+    # Bytes and the same numbers as floats are one thing.
+    torch.testing.assert_close(PAIRS[name](predicted.float(), truth.float()), found)
+
+
+@pytest.mark.parametrize(("width", "height"), [(11, 11), (11, 40), (17, 12)])
+def test_ssim_of_images_hardly_larger_than_its_window(width: int, height: int) -> None:
+    rng = np.random.default_rng(1)
+    truth = rng.integers(0, 256, (height, width, 3)).astype(np.uint8)
+    predicted = np.clip(truth + rng.normal(0, 30, truth.shape), 0, 255).astype(np.uint8)
+    batch = [torch.from_numpy(x).movedim(-1, 0)[None] for x in (predicted, truth)]
+    assert float(m.ssim(*batch)) == pytest.approx(_reference_ssim(predicted, truth), abs=5e-4)
+
+
+def test_ssim_of_an_image_smaller_than_its_window_is_refused_and_not_nan() -> None:
+    small = torch.randint(0, 256, (1, 3, 8, 8), dtype=torch.uint8)
+    with pytest.raises(InputError, match="11"):
+        m.ssim(small, small)
+
+
+def test_equal_images(pair: Pair) -> None:
+    truth = pair[1]
+    assert m.psnr(truth, truth).tolist() == [float("inf")] * 5
+    assert m.rmse_rgb(truth, truth).tolist() == [0] * 5
+    torch.testing.assert_close(m.ssim(truth, truth), torch.ones(5), rtol=0, atol=5e-4)
+
+
+def test_rmse_ab_in_closed_form_and_against_float64() -> None:
+    ab = torch.rand(3, 2, 6, 9) * 200 - 100
+    shifted = ab + torch.tensor([3.0, -4.0]).view(1, 2, 1, 1)
+    torch.testing.assert_close(m.rmse_ab(shifted, ab), torch.full((3,), 12.5**0.5))
+    other = torch.rand(3, 2, 6, 9) * 200 - 100
+    expected = [_reference_rmse(other[i].numpy(), ab[i].numpy()) for i in range(3)]
+    np.testing.assert_allclose(m.rmse_ab(other, ab).numpy(), expected, rtol=1e-6)
+
+
+def test_bytes_do_not_wrap_around() -> None:
+    black, white = (torch.full((1, 3, 16, 16), v, dtype=torch.uint8) for v in (0, 255))
+    assert m.rmse_rgb(black, white).item() == m.rmse_rgb(white, black).item() == 255
+    assert m.psnr(black, white).item() == pytest.approx(0)
+    rg = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+    rg[:, 1] = 255
+    assert m.colorfulness(rg).item() == pytest.approx(0.3 * (255**2 + 127.5**2) ** 0.5)
+
+
+@pytest.mark.parametrize("absolute", [False, True])
+def test_colorfulness_agrees_with_the_formula_in_float64(absolute: bool, pair: Pair) -> None:
+    function = m.colorfulness_absolute if absolute else m.colorfulness
+    for batch in pair:
+        expected = [_reference_colorfulness(_image(batch, i), absolute) for i in range(5)]
+        np.testing.assert_allclose(function(batch).numpy(), expected, rtol=1e-5, atol=1e-4)
+
+
+def test_colorfulness_in_closed_form() -> None:
+    halves = torch.zeros(1, 3, 4, 8, dtype=torch.uint8)
+    halves[:, 0, :, :4] = 255
+    halves[:, 1, :, 4:] = 255
+    # Red and green: rg is +255 and -255, yb is 127.5 everywhere.
+    assert m.colorfulness(halves).item() == pytest.approx(255 + 0.3 * 127.5)
+    absolute = 0.3 * (255**2 + 127.5**2) ** 0.5
+    assert m.colorfulness_absolute(halves).item() == pytest.approx(absolute)
+    grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
+    assert m.colorfulness(grey).item() == m.colorfulness_absolute(grey).item() == 0
+
+
+def test_an_image_counts_for_itself_in_any_batch(pair: Pair) -> None:
+    predicted, truth = pair
+    for pairwise in PAIRS.values():
+        alone = torch.cat([pairwise(predicted[i : i + 1], truth[i : i + 1]) for i in range(5)])
+        torch.testing.assert_close(pairwise(predicted, truth), alone, rtol=1e-6, atol=1e-6)
+    for single in SINGLES.values():
+        alone = torch.cat([single(truth[i : i + 1]) for i in range(5)])
+        torch.testing.assert_close(single(truth), alone, rtol=1e-6, atol=1e-5)
+    ab = torch.rand(3, 2, 5, 5) * 100
+    alone = torch.cat([m.rmse_ab(ab[i : i + 1], ab[i : i + 1] / 2) for i in range(3)])
+    torch.testing.assert_close(m.rmse_ab(ab, ab / 2), alone, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize("shape", [(1, 3, 16, 17), (2, 3, 16, 16), (3, 16, 16), (1, 1, 16, 16)])
+def test_shapes_that_do_not_fit(name: str, shape: tuple[int, ...]) -> None:
+    image = torch.zeros(1, 3, 16, 16)
+    with pytest.raises(InputError, match=r"target: expected shape \(1, 3, 16, 16\), got"):
+        PAIRS[name](image, torch.zeros(shape))
+    if shape[:2] != (2, 3) and shape != (1, 3, 16, 17):
+        with pytest.raises(InputError, match=r"predicted: expected shape \(\*, 3, \*, \*\), got"):
+            PAIRS[name](torch.zeros(shape), image)
+
+
+def test_other_bad_input() -> None:
+    ab = torch.zeros(1, 2, 4, 4)
+    with pytest.raises(InputError, match="predicted: expected shape"):
+        m.rmse_ab(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
+    with pytest.raises(InputError, match="target: expected shape"):
+        m.rmse_ab(ab, ab[:, :1])
+    with pytest.raises(InputError, match="floating point"):
+        m.rmse_ab(ab.int(), ab)
+    for single in SINGLES.values():
+        with pytest.raises(InputError, match="rgb: expected shape"):
+            single(ab)
+        with pytest.raises(InputError, match="ndarray"):
+            single(np.zeros((1, 3, 4, 4)))  # type: ignore[arg-type]
+
+
+def _reference_auc(predicted: Tensor, truth: Tensor, weights: Tensor | None = None) -> float:
+    """Every threshold on its own, the way public evaluation scripts do it, in float64."""
+    distance = np.linalg.norm((predicted.double() - truth.double()).numpy(), axis=0)
+    share = [np.average(distance <= t, weights=weights) for t in range(151)]
+    return float(trapezoid(range(151), share) / 150)
+
+
+@pytest.fixture(scope="module")
+def ab_pair(photo: Tensor) -> Pair:
+    """The colors of four crops, (4, 2, 24, 40), and predictions that are near, far and beyond."""
+    crops = [photo[0, :, 90 * i : 90 * i + 24, 90 * i : 90 * i + 40] for i in range(4)]
+    ab = rgb_to_lab(torch.stack(crops))[:, 1:]
+    noise = torch.from_numpy(np.random.default_rng(3).normal(0, 1, ab.shape)).float()
+    scale = torch.tensor([2.0, 20.0, 90.0, 200.0]).view(4, 1, 1, 1)
+    return ab + scale * noise, ab
+
+
+def test_auc_agrees_with_the_sweep_over_all_thresholds(ab_pair: Pair) -> None:
+    predicted, ab = ab_pair
+    expected = [_reference_auc(predicted[i], ab[i]) for i in range(4)]
+    assert expected[0] > 0.95 and expected[3] < 0.2
+    np.testing.assert_allclose(m.auc(predicted, ab).numpy(), expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("distance", "expected"),
+    [
+        (0.0, 1.0),
+        (1e-4, 149.5 / 150),
+        (0.5, 149.5 / 150),
+        (1.0, 149.5 / 150),
+        (1.1, 148.5 / 150),
+        (25.0, 125.5 / 150),
+        (149.5, 0.5 / 150),
+        (150.0, 0.5 / 150),
+        (150.1, 0.0),
+        (1000.0, 0.0),
+    ],
+)
+def test_auc_of_one_distance_in_closed_form(distance: float, expected: float) -> None:
+    ab = torch.zeros(2, 2, 3, 3)
+    predicted = torch.tensor([0.0, -1.0]).view(1, 2, 1, 1) * distance + ab
+    assert m.auc(predicted, ab).tolist() == pytest.approx([expected] * 2, abs=1e-6)
+    share = [float(distance <= t) for t in range(151)]
+    assert trapezoid(range(151), share) / 150 == pytest.approx(expected)
+
+
+def test_weighted_auc_agrees_with_the_sweep_and_sums_over_the_whole_set(ab_pair: Pair) -> None:
+    predicted, ab = ab_pair
+    weights = torch.from_numpy(np.random.default_rng(4).uniform(0, 5, (4, 24, 40)) ** 4).float()
+    expected = [_reference_auc(predicted[i], ab[i], weights[i]) for i in range(4)]
+    found = m.auc(predicted, ab, pixel_weights=weights)
+    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
+    # The set as one wide image: the ratio of sums, and not the mean of ratios.
+    weights[0] *= 30
+    numerator, denominator = m.weighted_auc_sums(predicted, ab, weights)
+    one = [x.movedim(0, -2).flatten(-2) for x in (predicted, ab, weights)]
+    whole = _reference_auc(*(x.reshape(*x.shape[:-1], 4, 40) for x in one))
+    assert float(numerator.sum() / denominator.sum()) == pytest.approx(whole, abs=1e-6)
+    assert abs(float((numerator / denominator).mean()) - whole) > 0.1
+
+
+def test_equal_weights_are_no_weights(ab_pair: Pair) -> None:
+    predicted, ab = ab_pair
+    weights = torch.full((4, 24, 40), 7.0)
+    found = m.auc(predicted, ab, pixel_weights=weights)
+    torch.testing.assert_close(found, m.auc(predicted, ab))
+
+
+def test_rebalancing_weights_are_the_inverse_prior_of_the_nearest_bin(ab_pair: Pair) -> None:
+    ab = ab_pair[1]
+    centers = published_bin_centers()
+    q = len(centers)
+    prior = torch.from_numpy(np.random.default_rng(5).dirichlet(np.full(q, 0.5))).double()
+    flat = ab.movedim(1, -1).reshape(-1, 1, 2).double().numpy()
+    nearest = np.square(flat - centers.double().numpy()).sum(-1).argmin(-1)
+    expected = (1 / (q * prior.numpy()[nearest])).reshape(4, 24, 40)
+    found = m.rebalancing_weights(ab, prior, centers)
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found.numpy(), expected, rtol=1e-6)
+    fast = m.rebalancing_weights(ab, prior, centers, candidates=make_candidates(centers))
+    torch.testing.assert_close(fast, found, rtol=0, atol=0)
+
+
+def test_rebalanced_auc_gives_every_color_that_occurs_the_same_say() -> None:
+    centers = torch.tensor([[0.0, 0.0], [60.0, 0.0], [0.0, 60.0]])
+    prior = torch.tensor([0.9, 0.06, 0.04], dtype=torch.float64)
+    # 100 pixels, as the prior says, and a grey prediction: right for the 90, wrong for the others.
+    bins = torch.repeat_interleave(torch.arange(3), torch.tensor([90, 6, 4])).view(1, 10, 10)
+    ab = centers[bins].movedim(-1, 1)
+    grey = torch.zeros_like(ab)
+    wrong = 90.5 / 150
+    assert m.auc(grey, ab).item() == pytest.approx(0.9 + 0.1 * wrong)
+    weights = m.rebalancing_weights(ab, prior, centers)
+    found = m.auc(grey, ab, pixel_weights=weights).item()
+    assert found == pytest.approx((1 + 2 * wrong) / 3)
+
+
+def test_priors_that_cannot_be_inverted() -> None:
+    centers = torch.tensor([[0.0, 0.0], [60.0, 0.0], [0.0, 60.0]])
+    ab = torch.zeros(1, 2, 2, 2)
+    ab[0, 0, 0, 0] = 60
+    never = torch.tensor([0.5, 0.5, 0.0])
+    assert m.rebalancing_weights(ab, never, centers).isfinite().all(), "the third bin is not here"
+    ab[0, 1, 1, 1] = 60
+    with pytest.raises(InputError, match="1 of them have none; smooth the prior"):
+        m.rebalancing_weights(ab, never, centers)
+    with pytest.raises(InputError, match=r"prior: expected shape \(3\), got \(4,\)"):
+        m.rebalancing_weights(ab, torch.full((4,), 0.25), centers)
+
+
+def test_topk_by_hand_and_against_a_full_sort() -> None:
+    logits = torch.tensor([[0.1, 0.9, 0.5], [2.0, -1.0, 1.0], [-3.0, -2.0, -1.0]])
+    labels = torch.tensor([1, 2, 0])
+    assert m.topk_correct(logits, labels, 1).tolist() == [True, False, False]
+    assert m.topk_correct(logits, labels, 2).tolist() == [True, True, False]
+    # Five of three classes: everybody is right.
+    assert m.topk_correct(logits, labels, 5).tolist() == [True, True, True]
+    rng = np.random.default_rng(6)
+    many, wanted = rng.normal(size=(200, 21)), rng.integers(0, 21, 200)
+    order = np.argsort(-many, axis=1)
+    for k in (1, 5):
+        found = m.topk_correct(torch.from_numpy(many), torch.from_numpy(wanted), k)
+        assert found.shape == (200,) and found.dtype == torch.bool
+        assert found.tolist() == [wanted[i] in order[i, :k] for i in range(200)]
+
+
+def test_colorfulness_error_counts_both_directions(pair: Pair) -> None:
+    predicted, truth = pair
+    error = m.colorfulness_error(predicted, truth)
+    expected = [
+        abs(
+            _reference_colorfulness(_image(predicted, i))
+            - _reference_colorfulness(_image(truth, i))
+        )
+        for i in range(5)
+    ]
+    np.testing.assert_allclose(error.numpy(), expected, rtol=1e-5, atol=2e-4)
+    assert min(expected[:3]) >= 0 and max(expected) > 5
+    torch.testing.assert_close(m.colorfulness_error(truth, predicted), error)
+
+
+def test_bad_input_of_the_new_metrics() -> None:
+    ab, logits = torch.zeros(1, 2, 4, 4), torch.zeros(2, 3)
+    ones = torch.ones(1, 4, 4)
+    with pytest.raises(InputError, match=r"ab: expected shape \(1, 2, 4, 4\)"):
+        m.auc(ab, torch.zeros(1, 2, 4, 5))
+    with pytest.raises(InputError, match=r"pixel_weights: expected shape \(1, 4, 4\)"):
+        m.auc(ab, ab, pixel_weights=ones[:, :2])
+    for bad in (-ones, ones / 0, ones * float("nan")):
+        with pytest.raises(InputError, match="pixel_weights: expected finite"):
+            m.weighted_auc_sums(ab, ab, bad)
+    with pytest.raises(InputError, match="sum above 0"):
+        m.auc(ab, ab, pixel_weights=0 * ones)
+    with pytest.raises(InputError, match=r"labels: expected shape \(2\)"):
+        m.topk_correct(logits, torch.zeros(3, dtype=torch.int64), 1)
+    for labels in ([0, 3], [-1, 0], [0.0, 1.0]):
+        with pytest.raises(InputError, match=r"labels: expected integers in 0\.\.2"):
+            m.topk_correct(logits, torch.tensor(labels), 1)
+    with pytest.raises(InputError, match="k: expected 1 or above, got 0"):
+        m.topk_correct(logits, torch.tensor([0, 1]), 0)
+    assert m.auc(ab + float("nan"), ab).isnan().all(), "what is no number is not counted as wrong"

@@ -1,0 +1,383 @@
+"""Checkpoints: round trips, half precision, and files that are damaged, foreign or too new."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from helpers import tiny
+from helpers.tiny import light as light
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from colorize import paths
+from colorize.errors import CheckpointError, InputError
+from colorize.models import (
+    MODEL_CLASSES,
+    ClassificationModel,
+    Colorizer,
+    EuclideanModel,
+    SimplifiedModel,
+    hub,
+)
+from colorize.models import checkpoint as c
+
+pytestmark = pytest.mark.usefixtures("light")
+
+NARROW: dict[str, dict[str, Any]] = {
+    "ClassificationModel": {"width": 0.02, "target": "onehot", "temperature": 0.5},
+    "EuclideanModel": {"width": 0.02},
+    "SimplifiedModel": {"width": 0.02, "k": 7, "sigma": 4.0},
+    "UNetModel": {"decoder": (16, 16, 8, 8), "encoder": "mobilenetv3_small_050"},
+}
+# Their round trips are in test_iizuka and test_published.
+ELSEWHERE = {
+    *("JointModel", "ColorizationOnlyModel", "ClassificationOnlyModel"),
+    *("ECCV16Model", "SIGGRAPH17Model"),
+}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    """A good checkpoint in a folder of its own."""
+    return c.save_checkpoint(tiny.model(), tmp_path / "kept" / "good.safetensors", step=3)
+
+
+@pytest.fixture
+def entries(saved: Path) -> Iterator[tuple[dict[str, torch.Tensor], dict[str, Any]]]:
+    """Tensors and record of a good checkpoint, to write bad ones from."""
+    with safe_open(saved, framework="pt") as file:
+        yield load_file(saved), json.loads(file.metadata()["colorize"])
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder in place of the models that come with the library."""
+    folder = tmp_path / "shipped"
+    monkeypatch.setattr(paths, "shipped_checkpoints", lambda: folder)
+    return folder
+
+
+def _build(name: str) -> Colorizer:
+    options = dict(NARROW[name])
+    if name != "EuclideanModel":
+        options["class_weights"] = torch.linspace(0.5, 2, 313)
+    model = MODEL_CLASSES[name](**options)
+    for buffer_name, buffer in model.named_buffers():
+        if buffer_name.endswith("running_var"):
+            buffer.uniform_(1e-9, 1e4)  # as wide as they get, smaller than half precision knows
+    return model.eval()
+
+
+def _write(path: Path, tensors: dict[str, torch.Tensor], record: Any) -> Path:
+    text = record if isinstance(record, str) else json.dumps(record)
+    save_file(tensors, path, metadata={"colorize": text})
+    return path
+
+
+def test_every_class_is_tested() -> None:
+    assert set(NARROW) | ELSEWHERE == set(MODEL_CLASSES)
+
+
+@pytest.mark.parametrize("name", sorted(NARROW))
+def test_round_trip_needs_nothing_but_the_file(name: str, tmp_path: Path) -> None:
+    model = _build(name)
+    model.input_size = 96
+    path = tmp_path / "new folder" / "a.safetensors"
+    assert c.save_checkpoint(model, path) == path
+    loaded = c.load_checkpoint(path)
+    assert type(loaded) is type(model) and loaded.config == model.config
+    assert loaded.input_size == 96 and not loaded.training
+    tiny.assert_same_bits(loaded.state_dict(), model.state_dict())
+    L = torch.rand(1, 1, 32, 64) * 100
+    assert torch.equal(loaded(L), model(L))
+    assert torch.equal(loaded.predict_ab(L), model.predict_ab(L))
+    batch = {"rgb": torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)}
+    assert torch.equal(loaded.loss(batch)["loss"], model.loss(batch)["loss"])
+    if name != "EuclideanModel":
+        stored = loaded.state_dict()["output.class_weights"]
+        assert torch.equal(stored, torch.linspace(0.5, 2, 313))
+
+
+def test_a_model_is_saved_as_it_lies_in_memory_and_left_so(tmp_path: Path) -> None:
+    model = tiny.model().to(memory_format=torch.channels_last)
+    model.train()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    random = torch.get_rng_state()
+    path = c.save_checkpoint(model, tmp_path / "a.safetensors", half=True)
+    assert torch.equal(torch.get_rng_state(), random)
+    tiny.assert_same_bits(model.state_dict(), before)
+    assert model.training and next(model.parameters()).dtype == torch.float32
+    full = c.save_checkpoint(model, tmp_path / "b.safetensors")
+    tiny.assert_same_bits(tiny.weights(full), before)
+    assert path.stat().st_size < full.stat().st_size
+
+
+@pytest.mark.parametrize("name", sorted(NARROW))
+def test_half_precision_rounds_kernels_and_nothing_else(name: str, tmp_path: Path) -> None:
+    model = _build(name)
+    with torch.no_grad():
+        next(p for p in model.parameters() if p.dim() == 4).mul_(1e-6)  # in its subnormal range
+    path = c.save_checkpoint(model, tmp_path / "a.safetensors", half=True)
+    stored = load_file(path)
+    own = model.state_dict()
+    kernels = {n for n, p in model.named_parameters() if p.dim() > 1}
+    assert {n for n, value in stored.items() if value.dtype == torch.float16} == kernels
+    loaded = c.load_checkpoint(path).state_dict()
+    rounded = 0
+    for key, value in own.items():
+        assert loaded[key].dtype == value.dtype, key
+        if key in kernels:
+            # 11 significant bits; below 2^-14 a fixed step of 2^-24.
+            bound = value.abs() * 2.0**-11 + 2.0**-25
+            assert bool(((loaded[key] - value).abs() <= bound).all()), key
+            rounded += int((loaded[key] != value).sum())
+        else:
+            assert torch.equal(loaded[key], value), key
+    assert rounded > 1000
+    assert any("running_var" in key for key in own)
+
+
+def test_another_temperature_leaves_the_weights(tmp_path: Path) -> None:
+    path = c.save_checkpoint(tiny.model(), tmp_path / "a.safetensors", half=True, step=3)
+    before = load_file(path)
+    c.set_temperature(path, 0.2)
+    assert c.load_checkpoint(path).output.temperature == 0.2
+    after = load_file(path)
+    assert after.keys() == before.keys()
+    assert all(torch.equal(after[k], v) and after[k].dtype == v.dtype for k, v in before.items())
+    assert c.read_info(path).extra == {"step": 3}
+    for wrong in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="temperature: expected a number of 0 or above"):
+            c.set_temperature(path, wrong)
+    assert c.load_checkpoint(path).output.temperature == 0.2
+    other = c.save_checkpoint(EuclideanModel(width=0.02), tmp_path / "b.safetensors")
+    with pytest.raises(InputError, match="expected a model with a temperature, got a Euclidean"):
+        c.set_temperature(other, 0.2)
+    assert {f.name for f in tmp_path.iterdir()} == {"a.safetensors", "b.safetensors"}
+
+
+def test_the_record(tmp_path: Path) -> None:
+    extra: dict[str, Any] = {
+        "experiment": "simplified",
+        "metrics": {"psnr": 23.5, "λ": [1, None, True]},
+        "step": 12,
+    }
+    model = tiny.model(target="onehot")
+    model.input_size = 64
+    path = c.save_checkpoint(model, tmp_path / "a.safetensors", **extra)
+    info = c.read_info(path)
+    assert info == c.CheckpointInfo(path, "SimplifiedModel", model.config, 64, extra)
+    assert info.config["target"] == "onehot" and info.config["width"] == 0.02
+
+
+@pytest.mark.parametrize("key", ["format", "config", "input_size"])
+def test_an_entry_of_the_caller_does_not_replace_one_of_ours(key: str, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    try:
+        entry: dict[str, Any] = {key: 7}
+        c.save_checkpoint(tiny.model(), path, **entry)
+    except InputError as error:
+        assert key in str(error)
+        assert not path.exists()
+    else:
+        assert isinstance(c.load_checkpoint(path), SimplifiedModel)
+
+
+def test_a_name_without_the_ending(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"ending in \.safetensors, got a\.pt"):
+        c.save_checkpoint(tiny.model(), tmp_path / "a.pt")
+    assert not list(tmp_path.iterdir())
+
+
+def test_saving_that_fails_leaves_the_old_file_and_nothing_else(saved: Path) -> None:
+    before = saved.read_bytes()
+    with pytest.raises(TypeError):
+        c.save_checkpoint(tiny.model(1), saved, metrics=torch.zeros(1))
+    model = tiny.model(1)
+    model.trunk[0].bias = model.trunk[2].bias  # safetensors refuses memory that is shared
+    with pytest.raises(RuntimeError, match="share"):
+        c.save_checkpoint(model, saved)
+    assert saved.read_bytes() == before
+    assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+def test_every_truncation_is_noticed(saved: Path, tmp_path: Path) -> None:
+    whole = saved.read_bytes()
+    header = 8 + int.from_bytes(whole[:8], "little")
+    path = tmp_path / "cut.safetensors"
+    several = (0, 1, 7, 8, 100, len(whole) // 2, len(whole) - 1)
+    for length in (*several, header - 1, header, header + 1):
+        path.write_bytes(whole[:length])
+        for read in (c.read_info, c.load_checkpoint, hub.load_model):
+            with pytest.raises(CheckpointError, match=r"cut\.safetensors is not a readable"):
+                read(path)
+
+
+def test_what_is_no_checkpoint(saved: Path, tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    path.write_bytes(b"<html>not found</html>" * 100)
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        c.load_checkpoint(path)
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        c.load_checkpoint(tmp_path / "b.safetensors")
+    folder = tmp_path / "c.safetensors"
+    folder.mkdir()
+    with pytest.raises(CheckpointError, match=r"c\.safetensors"):
+        c.load_checkpoint(folder)
+    torch.save({"weights": torch.zeros(3)}, path)
+    with pytest.raises(CheckpointError, match="not a readable safetensors file"):
+        c.load_checkpoint(path)
+
+
+def test_somebody_elses_safetensors(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    tensors = {"weight": torch.zeros(3)}
+    for metadata in (None, {}, {"format": "pt"}):
+        save_file(tensors, path, metadata=metadata)
+        with pytest.raises(CheckpointError, match="says nothing about its model"):
+            c.load_checkpoint(path)
+
+
+Entries = tuple[dict[str, torch.Tensor], dict[str, Any]]
+Damage = Callable[[dict[str, Any]], Any]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda r: "no JSON at all",
+        lambda r: "[1, 2]",
+        lambda r: {k: v for k, v in r.items() if k != "model"},
+        lambda r: {k: v for k, v in r.items() if k != "config"},
+        lambda r: {k: v for k, v in r.items() if k != "input_size"},
+        lambda r: {k: v for k, v in r.items() if k != "format"},
+        lambda r: {k: v for k, v in r.items() if k != "extra"},
+        lambda r: {**r, "config": {**r["config"], "heads": 3}},
+        lambda r: {**r, "config": None},
+    ],
+    ids=[
+        *("text", "list", "no model", "no config", "no input_size", "no format", "no extra"),
+        *("odd option", "null config"),
+    ],
+)
+def test_a_record_that_makes_no_sense(damage: Damage, entries: Entries, tmp_path: Path) -> None:
+    path = _write(tmp_path / "odd.safetensors", entries[0], damage(entries[1]))
+    with pytest.raises(CheckpointError, match=r"odd\.safetensors"):
+        c.load_checkpoint(path)
+
+
+@pytest.mark.parametrize("version", [0, c.FORMAT + 1, "1", None])
+def test_another_format(version: Any, entries: Entries, tmp_path: Path) -> None:
+    path = _write(tmp_path / "new.safetensors", entries[0], {**entries[1], "format": version})
+    with pytest.raises(CheckpointError, match=f"expected checkpoint format {c.FORMAT}"):
+        c.load_checkpoint(path)
+
+
+def test_a_class_of_another_version(entries: Entries, tmp_path: Path) -> None:
+    path = _write(tmp_path / "a.safetensors", entries[0], {**entries[1], "model": "DreamModel"})
+    assert c.read_info(path).model == "DreamModel"
+    with pytest.raises(CheckpointError, match=r"holds a DreamModel; this version knows .*Simplif"):
+        c.load_checkpoint(path)
+
+
+def test_entries_that_are_missing_or_too_many_or_of_another_shape(
+    entries: Entries, tmp_path: Path
+) -> None:
+    good, record = entries
+    path = tmp_path / "a.safetensors"
+    without = {k: v for k, v in good.items() if k not in ("head.bias", "trunk.0.weight")}
+    reshaped = {**good, "head.bias": torch.zeros(5)}
+    cases = {
+        "2 entries differ .* head.bias, trunk.0.weight": without,
+        "1 entries differ .* head.extra": {**good, "head.extra": torch.zeros(1)},
+        "1 entries differ .* head.bias": reshaped,
+    }
+    model = tiny.model(5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    for message, tensors in cases.items():
+        _write(path, tensors, record)
+        with pytest.raises(CheckpointError, match=message):
+            c.load_checkpoint(path)
+        with pytest.raises(CheckpointError, match=message):
+            c.load_weights(model, path)
+        tiny.assert_same_bits(model.state_dict(), before)
+
+
+def test_load_weights(saved: Path, tmp_path: Path) -> None:
+    model = tiny.model(5).to(memory_format=torch.channels_last)
+    c.load_weights(model, saved)
+    tiny.assert_same_bits(model.state_dict(), tiny.model().state_dict())
+    with pytest.raises(CheckpointError, match="does not fit EuclideanModel"):
+        c.load_weights(EuclideanModel(width=0.02), saved)
+    with pytest.raises(CheckpointError, match="does not fit ClassificationModel"):
+        c.load_weights(ClassificationModel(width=0.02), saved)
+    cut = tmp_path / "cut.safetensors"
+    cut.write_bytes(saved.read_bytes()[:-1])
+    for path in (cut, tmp_path / "none.safetensors"):
+        with pytest.raises(CheckpointError, match=path.name):
+            c.load_weights(model, path)
+
+
+def test_models_by_name(home: Path, shipped: Path, tmp_path: Path) -> None:
+    assert hub.list_models() == []
+    with pytest.raises(CheckpointError, match=r"no trained model 'ours'; there are none yet"):
+        hub.load_model("ours")
+    folder = home / "CHECKPOINTS"
+    for seed, name in enumerate(("ours", "theirs")):
+        c.save_checkpoint(tiny.model(seed), folder / f"{name}.safetensors")
+    c.save_checkpoint(tiny.model(2), tmp_path / "elsewhere.safetensors")
+    (folder / "ours.md").write_text("# card", encoding="utf-8")
+    (folder / "ours.state.pt").write_bytes(b"state")
+    assert hub.list_models() == ["ours", "theirs"]
+    elsewhere = tmp_path / "elsewhere.safetensors"
+    for way, seed in (("ours", 0), ("theirs", 1), (elsewhere, 2), (str(elsewhere), 2)):
+        loaded = hub.load_model(way)
+        tiny.assert_same_bits(loaded.state_dict(), tiny.model(seed).state_dict())
+    message = r"no trained model 'their'; there are ours, theirs\. Train one with: .* train their"
+    with pytest.raises(CheckpointError, match=message):
+        hub.load_model("their")
+    with pytest.raises(CheckpointError, match="There is no checkpoint"):
+        hub.load_model("theirs.safetensors")
+
+
+def test_what_was_trained_here_goes_before_what_came_with_the_package(
+    home: Path, shipped: Path
+) -> None:
+    c.save_checkpoint(tiny.model(0), shipped / "a.safetensors")
+    c.save_checkpoint(tiny.model(1), shipped / "b.safetensors")
+    c.save_checkpoint(tiny.model(2), home / "CHECKPOINTS" / "b.safetensors")
+    assert hub.list_models() == ["a", "b"]
+    tiny.assert_same_bits(hub.load_model("a").state_dict(), tiny.model(0).state_dict())
+    tiny.assert_same_bits(hub.load_model("b").state_dict(), tiny.model(2).state_dict())
+
+
+def test_a_name_is_no_file_of_the_working_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    c.save_checkpoint(tiny.model(), home / "CHECKPOINTS" / "photo.safetensors")
+    (tmp_path / "photo").write_text("notes", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert isinstance(hub.load_model("photo"), SimplifiedModel)
+
+
+def test_a_run_that_was_killed_while_saving_leaves_no_model_to_choose(
+    home: Path, shipped: Path
+) -> None:
+    folder = home / "CHECKPOINTS"
+    c.save_checkpoint(tiny.model(), folder / "good.safetensors")
+    script = (
+        "import os, sys; from pathlib import Path; from colorize.paths import replacing\n"
+        "with atomic_write(Path(sys.argv[1])) as path: path.write_bytes(b'half'); os._exit(9)"
+    )
+    target = str(folder / "other.safetensors")
+    done = subprocess.run([sys.executable, "-c", script, target], env=os.environ, check=False)
+    assert done.returncode == 9 and len(list(folder.iterdir())) == 2
+    assert hub.list_models() == ["good"]

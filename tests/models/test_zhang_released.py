@@ -1,0 +1,522 @@
+"""The published nets against plain functional calls, and the ways by which their weights come."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import torch
+import torch.nn.functional as F  # noqa: N812
+from helpers import tiny
+from helpers.downloader_replica import CHECKOUT, IMPATIENT, Server, path_of, serving
+from safetensors.torch import load_file, save_file
+from skimage.color import rgb2lab
+from torch import Tensor
+
+from colorize import paths
+from colorize.errors import CheckpointError, InputError
+from colorize.models import ECCV16Model, SIGGRAPH17Model, hub
+from colorize.models import checkpoint as c
+from colorize.photo.colorize import colorize_image
+from DOWNLOADER import download as downloader
+from DOWNLOADER.sources import SOURCES
+
+State = dict[str, Tensor]
+NETS: dict[str, type[Any]] = {"eccv16": ECCV16Model, "siggraph17": SIGGRAPH17Model}
+# Channels and convolutions of model1 to model7, the same in both nets.
+BLOCKS = [(64, 2), (128, 2), (256, 3), (512, 3), (512, 3), (512, 3), (512, 3)]
+SIZES = [(64, 64), (8, 40), (30, 45), (1, 1)]
+
+
+# The layout of the published files: names and shapes.
+
+
+def _conv(name: str, before: int, after: int, kernel: int = 3) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (after, before, kernel, kernel), f"{name}.bias": (after,)}
+
+
+def _up(name: str, before: int, after: int) -> dict[str, tuple[int, ...]]:
+    return {f"{name}.weight": (before, after, 4, 4), f"{name}.bias": (after,)}
+
+
+def _norm(name: str, channels: int) -> dict[str, tuple[int, ...]]:
+    entries = ("weight", "bias", "running_mean", "running_var")
+    return {**{f"{name}.{e}": (channels,) for e in entries}, f"{name}.num_batches_tracked": ()}
+
+
+def layout(name: str) -> dict[str, tuple[int, ...]]:
+    found: dict[str, tuple[int, ...]] = {}
+    before = 1 if name == "eccv16" else 4
+    for number, (channels, convolutions) in enumerate(BLOCKS, 1):
+        for i in range(convolutions):
+            found |= _conv(f"model{number}.{2 * i}", before, channels)
+            before = channels
+        found |= _norm(f"model{number}.{2 * convolutions}", channels)
+    if name == "eccv16":
+        found |= _up("model8.0", 512, 256)
+        found |= _conv("model8.2", 256, 256) | _conv("model8.4", 256, 256)
+        return found | _conv("model8.6", 256, 313, 1) | {"model_out.weight": (2, 313, 1, 1)}
+    found |= _up("model8up.0", 512, 256) | _conv("model3short8.0", 256, 256)
+    found |= _conv("model8.1", 256, 256) | _conv("model8.3", 256, 256) | _norm("model8.5", 256)
+    found |= _up("model9up.0", 256, 128) | _conv("model2short9.0", 128, 128)
+    found |= _conv("model9.1", 128, 128) | _norm("model9.3", 128)
+    found |= _up("model10up.0", 128, 128) | _conv("model1short10.0", 64, 128)
+    found |= _conv("model10.1", 128, 128)
+    return found | _conv("model_class.0", 256, 529, 1) | _conv("model_out.0", 128, 2, 1)
+
+
+def _random_weights(name: str) -> State:
+    """As wide as trained ones, so that activations keep their scale down to the output."""
+    g = torch.Generator().manual_seed(16)
+    state = {}
+    for key, shape in layout(name).items():
+        entry = key.rpartition(".")[2]
+        if entry == "num_batches_tracked":
+            state[key] = torch.tensor(7)
+        elif entry == "running_var" or (entry == "weight" and len(shape) == 1):
+            state[key] = torch.rand(shape, generator=g) + 0.5
+        elif len(shape) == 1:
+            state[key] = torch.randn(shape, generator=g) * 0.2
+        else:
+            # Of the 4x4 kernel of a transposed convolution with stride 2, a pixel gets 2x2.
+            fan = shape[0] * 4 if "up." in key or key == "model8.0.weight" else np.prod(shape[1:])
+            state[key] = torch.randn(shape, generator=g) * (2 / fan) ** 0.5
+    if name == "eccv16":
+        state["model8.6.weight"] *= 5
+        state["model_out.weight"] *= 4
+    else:
+        state["model_out.0.weight"] *= 0.25
+    return state
+
+
+# The authors' nets as plain calls.
+
+
+def _filter(s: State, key: str, x: Tensor, **options: int) -> Tensor:
+    return F.conv2d(x, s[f"{key}.weight"], s.get(f"{key}.bias"), **options)
+
+
+def _raise(s: State, key: str, x: Tensor) -> Tensor:
+    return F.conv_transpose2d(x, s[f"{key}.weight"], s[f"{key}.bias"], stride=2, padding=1)
+
+
+def _standardize(s: State, key: str, x: Tensor) -> Tensor:
+    entries = ("running_mean", "running_var", "weight", "bias")
+    return F.batch_norm(x, *(s[f"{key}.{entry}"] for entry in entries), eps=1e-5)
+
+
+def _trunk(s: State, x: Tensor, strided: bool) -> list[Tensor]:
+    kept = []
+    for number, (_, convolutions) in enumerate(BLOCKS, 1):
+        reach = 2 if number in (5, 6) else 1
+        for i in range(convolutions):
+            shrinks = strided and number <= 3 and i == convolutions - 1
+            key, stride = f"model{number}.{2 * i}", 2 if shrinks else 1
+            x = F.relu(_filter(s, key, x, stride=stride, padding=reach, dilation=reach))
+        x = _standardize(s, f"model{number}.{2 * convolutions}", x)
+        kept.append(x)
+        if not strided and number <= 3:
+            x = x[:, :, ::2, ::2]
+    return kept
+
+
+def eccv16_ab(s: State, L: Tensor) -> Tensor:
+    x = F.relu(_raise(s, "model8.0", _trunk(s, (L - 50) / 100, True)[-1]))
+    for key in ("model8.2", "model8.4"):
+        x = F.relu(_filter(s, key, x, padding=1))
+    ab = _filter(s, "model_out", F.softmax(_filter(s, "model8.6", x), 1))
+    return 110 * F.interpolate(ab, scale_factor=4, mode="bilinear", align_corners=False)
+
+
+def siggraph17_ab(s: State, L: Tensor, ab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Color, and the logits of the class branch."""
+    x = torch.cat(((L - 50) / 100, ab / 110, mask), 1)
+    first, second, third, *_, seventh = _trunk(s, x, False)
+    x = _raise(s, "model8up.0", seventh) + _filter(s, "model3short8.0", third, padding=1)
+    for key in ("model8.1", "model8.3"):
+        x = _filter(s, key, F.relu(x), padding=1)
+    eighth = _standardize(s, "model8.5", F.relu(x))
+    x = _raise(s, "model9up.0", eighth) + _filter(s, "model2short9.0", second, padding=1)
+    x = _standardize(s, "model9.3", F.relu(_filter(s, "model9.1", F.relu(x), padding=1)))
+    x = _raise(s, "model10up.0", x) + _filter(s, "model1short10.0", first, padding=1)
+    x = F.leaky_relu(_filter(s, "model10.1", F.relu(x), padding=1), 0.2)
+    return 110 * _filter(s, "model_out.0", x).tanh(), _filter(s, "model_class.0", eighth)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def light() -> Iterator[None]:
+    with tiny.lightly():
+        yield
+
+
+def _loaded(name: str, folder: Path) -> Any:
+    """A net with random weights out of a file of the published kind."""
+    state, path = _random_weights(name), folder / f"{name}.pth"
+    # The published files are older than the zip format.
+    torch.save(state, path, _use_new_zipfile_serialization=name != "eccv16")
+    model = hub.load_model(name, weights=path)
+    path.unlink()
+    assert type(model) is NETS[name] and not model.training and model.input_size == 256
+    tiny.assert_same_bits(model.state_dict(), state)
+    return model
+
+
+@pytest.fixture(scope="module")
+def eccv16(tmp_path_factory: pytest.TempPathFactory) -> ECCV16Model:
+    return _loaded("eccv16", tmp_path_factory.mktemp("eccv16"))
+
+
+@pytest.fixture(scope="module")
+def siggraph17(tmp_path_factory: pytest.TempPathFactory) -> SIGGRAPH17Model:
+    return _loaded("siggraph17", tmp_path_factory.mktemp("siggraph17"))
+
+
+def _lightness(photo: Tensor, h: int, w: int) -> Tensor:
+    """Two parts of a real photograph, (2, 1, h, w)."""
+    corners = [photo[0, :, y : y + h, 200 : 200 + w] for y in (100, 300)]
+    lab = [rgb2lab(corner.movedim(0, -1).numpy())[..., 0] for corner in corners]
+    return torch.from_numpy(np.stack(lab)).float()[:, None]
+
+
+def _padded(x: Tensor, mode: Any) -> Tensor:
+    h, w = x.shape[2:]
+    return torch.from_numpy(np.pad(x.numpy(), ((0, 0), (0, 0), (0, -h % 8), (0, -w % 8)), mode))
+
+
+def _hints(h: int, w: int) -> tuple[Tensor, Tensor]:
+    """Random colors everywhere, of which some count."""
+    g = torch.Generator().manual_seed(3)
+    mask = (torch.rand(2, 1, h, w, generator=g) < 0.1).float()
+    mask[:, :, -1, -1] = 1
+    return torch.rand(2, 2, h, w, generator=g) * 200 - 100, mask
+
+
+@pytest.mark.parametrize(
+    ("name", "entries", "parameters"),
+    [("eccv16", 82, 32_236_011), ("siggraph17", 107, 34_187_027)],
+)
+def test_layout_is_the_published_one(name: str, entries: int, parameters: int) -> None:
+    model = NETS[name]()
+    found = {key: tuple(value.shape) for key, value in model.state_dict().items()}
+    assert found == layout(name) and len(found) == entries
+    assert sum(p.numel() for p in model.parameters()) == parameters
+
+
+@pytest.mark.parametrize(("h", "w"), SIZES)
+def test_eccv16_colors_as_the_authors_net(
+    eccv16: ECCV16Model, photo: Tensor, h: int, w: int
+) -> None:
+    L = _lightness(photo, h, w)
+    expected = eccv16_ab(eccv16.state_dict(), _padded(L, "edge"))[:, :, :h, :w]
+    ab = eccv16.predict_ab(L)
+    assert ab.shape == (2, 2, h, w) and ab.dtype == torch.float32 and not ab.requires_grad
+    torch.testing.assert_close(ab, expected, atol=1e-4, rtol=0)
+    assert h < 64 or (expected.std((2, 3)) > 5).all(), "weights that hide mistakes"
+
+
+@pytest.mark.parametrize("hinted", [False, True], ids=["no hints", "hints"])
+@pytest.mark.parametrize(("h", "w"), SIZES)
+def test_siggraph17_colors_as_the_authors_net(
+    siggraph17: SIGGRAPH17Model, photo: Tensor, h: int, w: int, hinted: bool
+) -> None:
+    L = _lightness(photo, h, w)
+    given, mask = _hints(h, w)
+    hints = {"hints_ab": given, "hints_mask": mask} if hinted else {}
+    told = (given * mask, mask) if hinted else (torch.zeros(2, 2, h, w), torch.zeros(2, 1, h, w))
+    inputs = (_padded(L, "edge"), *(_padded(x, "constant") for x in told))
+    expected, _ = siggraph17_ab(siggraph17.state_dict(), *inputs)
+    ab = siggraph17.predict_ab(L, **hints)
+    assert ab.shape == (2, 2, h, w) and ab.dtype == torch.float32 and not ab.requires_grad
+    torch.testing.assert_close(ab, expected[:, :, :h, :w], atol=1e-4, rtol=0)
+    assert h < 64 or (expected.std((2, 3)) > 5).all(), "weights that hide mistakes"
+    assert (expected.abs() < 109).float().mean() > 0.9, "a tanh at its end hides them too"
+
+
+@torch.no_grad()
+def test_siggraph17_takes_hints_as_the_authors_net_and_classifies(
+    siggraph17: SIGGRAPH17Model, photo: Tensor
+) -> None:
+    L, (ab, mask) = _lightness(photo, 64, 64), _hints(64, 64)
+    # Neither colors outside the mask nor a mask between 0 and 1 are changed on the way in.
+    inputs = (L, ab, mask * 0.5)
+    expected, logits = siggraph17_ab(siggraph17.state_dict(), *inputs)
+    torch.testing.assert_close(siggraph17(*inputs) * 110, expected, atol=1e-4, rtol=0)
+    found = siggraph17.color_logits(*inputs)
+    assert found.shape == (2, 529, 16, 16) and found.std() > 0.1
+    torch.testing.assert_close(found, logits, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(siggraph17.color_logits(L), logits, atol=1e-2)
+
+
+def test_a_mask_of_zeros_is_no_hint(siggraph17: SIGGRAPH17Model, photo: Tensor) -> None:
+    L, (ab, mask) = _lightness(photo, 30, 45), _hints(30, 45)
+    alone = siggraph17.predict_ab(L)
+    assert torch.equal(siggraph17.predict_ab(L, hints_ab=ab, hints_mask=mask * 0), alone)
+    hinted = siggraph17.predict_ab(L, hints_ab=ab, hints_mask=mask)
+    assert (hinted - alone).abs().mean() > 1
+    same = siggraph17.predict_ab(L, hints_ab=ab.double(), hints_mask=mask.bool())
+    assert torch.equal(same, hinted)
+    elsewhere = torch.where(mask > 0, ab, torch.nan)
+    assert torch.equal(siggraph17.predict_ab(L, hints_ab=elsewhere, hints_mask=mask), hinted)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"hints_mask": None}, r"hints_mask: expected a tensor of shape \(1, 1, 16, 24\)"),
+        ({"hints_ab": None}, r"hints_ab: expected a tensor of shape \(1, 2, 16, 24\)"),
+        ({"hints_ab": torch.zeros(1, 2, 8, 8)}, r"hints_ab: expected shape .*got \(1, 2, 8, 8\)"),
+        ({"hints_ab": torch.zeros(1, 2, 16, 24, dtype=torch.uint8)}, "floating point"),
+        ({"hints_mask": torch.ones(1, 2, 16, 24)}, "hints_mask: expected shape"),
+        ({"hints_mask": torch.full((1, 1, 16, 24), 1.5)}, r"hints_mask: expected 0\.\.1"),
+        ({"hints_mask": torch.full((1, 1, 16, 24), torch.nan)}, r"hints_mask: expected 0\.\.1"),
+        ({"hints_ab": torch.full((1, 2, 16, 24), 255.0)}, "hints_ab: expected CIELAB units"),
+        ({"hints_ab": torch.full((1, 2, 16, 24), torch.nan)}, "hints_ab: expected CIELAB units"),
+    ],
+)
+def test_hints_that_make_no_sense(
+    siggraph17: SIGGRAPH17Model, change: dict[str, Any], message: str
+) -> None:
+    hints = {"hints_ab": torch.zeros(1, 2, 16, 24), "hints_mask": torch.ones(1, 1, 16, 24)}
+    with pytest.raises(InputError, match=message):
+        siggraph17.predict_ab(torch.rand(1, 1, 16, 24), **{**hints, **change})
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_they_color_a_picture_and_have_no_temperature(
+    request: pytest.FixtureRequest, photo: Tensor, name: str
+) -> None:
+    model = request.getfixturevalue(name)
+    picture = photo[0, :, 100:150, 200:270].movedim(0, -1).numpy()
+    colored = colorize_image(picture, model)
+    assert colored.shape == picture.shape and colored.std(axis=2).mean() > 1
+    with pytest.raises(InputError, match="temperature"):
+        colorize_image(picture, model, temperature=0.38)
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_loss_is_that_of_the_color(
+    request: pytest.FixtureRequest, photo: Tensor, name: str
+) -> None:
+    model = request.getfixturevalue(name)
+    rgb = photo[:, :, 100:132, 200:232]
+    lab = torch.from_numpy(rgb2lab(rgb.movedim(1, -1).numpy())).movedim(-1, 1).float()
+    raw = model(lab[:, :1])
+    target = F.avg_pool2d(lab[:, 1:], 4 if name == "eccv16" else 1) / 110
+    expected = 0.5 * (raw - target).square().sum(1).mean()
+    loss = model.loss({"rgb": rgb})["loss"]
+    torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-6)
+    loss.backward()
+    without = {key for key, p in model.named_parameters() if p.grad is None}
+    assert without == {key for key in layout(name) if key.startswith("model_class")}
+    assert model.model1[0].weight.grad.abs().max() > 0
+    model.zero_grad()
+
+
+def test_a_checkpoint_of_ours(siggraph17: SIGGRAPH17Model, tmp_path: Path) -> None:
+    path = c.save_checkpoint(siggraph17, tmp_path / "a.safetensors", half=True)
+    stored = {key: value.float() for key, value in load_file(path).items()}
+    for model in (hub.load_model(path), hub.load_model("siggraph17", weights=path)):
+        assert type(model) is SIGGRAPH17Model and not model.training
+        assert all(torch.equal(v, stored[k]) for k, v in model.state_dict().items())
+    path.unlink()
+
+
+# The ways by which weights come. A file of one number an entry has the layout, too.
+
+
+def _small(name: str, value: float = 0.25) -> State:
+    return {key: torch.tensor(value).expand(shape) for key, shape in layout(name).items()}
+
+
+def _bytes(state: State) -> bytes:
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    assert stream.tell() < 200_000
+    return stream.getvalue()
+
+
+def _holds(model: Any, value: float) -> bool:
+    return all(bool((v == value).all()) for k, v in model.state_dict().items() if "num_" not in k)
+
+
+class _Unsafe:
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[str]]:
+        return exec, ("raise SystemExit('ran')",)
+
+
+DAMAGE: dict[str, tuple[Callable[[State], Any], str]] = {
+    "missing": (
+        lambda s: {k: v for k, v in s.items() if k not in ("model3.2.bias", "model_out.weight")},
+        r"does not fit ECCV16Model: 2 entries differ .* model3\.2\.bias, model_out\.weight",
+    ),
+    "too many": (lambda s: {**s, "model9.0.bias": torch.zeros(2)}, r"1 entries .* model9\.0\.bias"),
+    "reshaped": (
+        lambda s: {**s, "model_out.weight": torch.zeros(2, 313)},
+        r"1 entries .*model_out",
+    ),
+    "of the other net": (lambda s: _small("siggraph17"), r"does not fit ECCV16Model: \d+ entries"),
+    "wrapped": (lambda s: {"state_dict": s}, "expected a state dict .* got another dict"),
+    "a list": (lambda s: list(s.values()), "expected a state dict .* got another list"),
+    "code": (lambda s: _Unsafe(), "not readable as a state dict .*UnpicklingError"),
+}
+
+
+@pytest.mark.parametrize("way", sorted(DAMAGE))
+def test_weights_that_do_not_fit(way: str, tmp_path: Path) -> None:
+    change, message = DAMAGE[way]
+    path = tmp_path / "odd.pth"
+    torch.save(change(_small("eccv16")), path)
+    with pytest.raises(CheckpointError, match=rf"odd\.pth.*{message}") as caught:
+        hub.load_model("eccv16", weights=path)
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("zipped", [False, True], ids=["legacy", "zip"])
+def test_files_that_cannot_be_read(zipped: bool, tmp_path: Path) -> None:
+    path = tmp_path / "cut.pth"
+    state = {"a.weight": torch.rand(4, 4), "a.bias": torch.rand(4)}
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    model = torch.nn.ModuleDict({"a": torch.nn.Linear(4, 4)})
+    c.load_weights(model, path)  # type: ignore[arg-type]
+    tiny.assert_same_bits(model.state_dict(), state)
+    whole = path.read_bytes()
+    contents = [whole[:n] for n in range(0, len(whole) - 1, 41)]
+    for body in (*contents, b"<!doctype html>", b"words\n", b"\x89PNG\r\n\x1a\n", bytes(64)):
+        path.write_bytes(body)
+        with pytest.raises(CheckpointError, match=r"cut\.pth is not readable as a state dict"):
+            c.load_weights(model, path)  # type: ignore[arg-type]
+    tiny.assert_same_bits(model.state_dict(), state)
+    with pytest.raises(CheckpointError, match=r"There is no file of weights .*none\.pth"):
+        c.load_weights(model, tmp_path / "none.pth")  # type: ignore[arg-type]
+
+
+def test_weights_are_for_the_published_nets(home: Path, tmp_path: Path) -> None:
+    small = {key: value.contiguous() for key, value in _small("eccv16", 0.5).items()}
+    plain = tmp_path / "plain.safetensors"
+    save_file({key: value.half() for key, value in small.items()}, plain)
+    assert _holds(hub.load_model("eccv16", str(plain)), 0.5)
+    for name in ("photo", plain, "ECCV16"):
+        with pytest.raises(InputError, match=r"weights: only eccv16 and siggraph17 .* not '.*"):
+            hub.load_model(name, weights=plain)
+    with pytest.raises(CheckpointError, match=r"There is no file of weights .*none\.pth"):
+        hub.load_model("eccv16", weights=tmp_path / "none.pth")
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_weights_that_are_here_need_nothing_else(
+    name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (file,) = SOURCES[name].files
+    monkeypatch.setattr(paths, "checkout", lambda: None)
+    monkeypatch.setattr(paths, "shipped_checkpoints", lambda: tmp_path / "none")
+    path = home / "CHECKPOINTS" / file.saved
+    path.parent.mkdir(parents=True)
+    assert hub.list_models() == []
+    path.write_bytes(_bytes(_small(name)))
+    assert hub.list_models() == [name]
+    model = hub.load_model(name)
+    assert type(model) is NETS[name] and not model.training and _holds(model, 0.25)
+    # What somebody kept under that name goes before it, as for every model.
+    with torch.no_grad():
+        next(model.parameters()).fill_(3)
+    kept = c.save_checkpoint(model, path.with_name(f"{name}.safetensors"), half=True)
+    assert hub.list_models() == [name]
+    assert not _holds(hub.load_model(name), 0.25)
+    kept.unlink()
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Small weights at the real addresses below a server on loopback, in DOWNLOADER's table."""
+    with serving() as server:
+        table = {}
+        for name in NETS:
+            (file,) = SOURCES[name].files
+            body = _bytes(_small(name, 0.125))
+            server.put(path_of(file.url), body)
+            here = dataclasses.replace(
+                file,
+                url=server.base + path_of(file.url),
+                sha256=hashlib.sha256(body).hexdigest(),
+                size=len(body),
+            )
+            table[name] = dataclasses.replace(SOURCES[name], files=(here,))
+        defaults = {"sources": table, "limits": IMPATIENT, "progress": False}
+        for option, value in defaults.items():
+            monkeypatch.setitem(downloader.download.__kwdefaults__, option, value)
+        yield server
+
+
+@pytest.mark.parametrize("name", sorted(NETS))
+def test_missing_weights_are_fetched_once(name: str, home: Path, server: Server) -> None:
+    address = path_of(SOURCES[name].files[0].url)
+    for _ in range(2):
+        model = hub.load_model(name)
+        assert type(model) is NETS[name] and not model.training and _holds(model, 0.125)
+    assert len(server.asked(address)) == 1
+    stored = home / "CHECKPOINTS" / SOURCES[name].files[0].saved
+    assert stored.read_bytes() == server.routes[address].body
+    assert name in hub.list_models()
+
+
+def test_fetched_weights_with_another_hash_are_refused(home: Path, server: Server) -> None:
+    address = path_of(SOURCES["eccv16"].files[0].url)
+    server.routes[address].body = _bytes(_small("eccv16", 0.75))
+    with pytest.raises(CheckpointError, match=r"cannot be fetched: .*expected SHA-256"):
+        hub.load_model("eccv16")
+    assert not list((home / "CHECKPOINTS").rglob("*.pth*"))
+    assert "eccv16" not in hub.list_models()
+
+
+def _says_what_to_do(error: object, name: str) -> bool:
+    (command, weights) = (f"python DOWNLOADER/download.py {name}", f"'{name}', weights=PATH")
+    return command in str(error) and weights in str(error)
+
+
+def test_no_weights_and_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where DOWNLOADER is not on the path, as with an editable installation."""
+
+    def offline(*_: object, **__: object) -> None:
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(requests.Session, "get", offline)
+    elsewhere = [p for p in sys.path if Path(p or ".").resolve() != CHECKOUT]
+    monkeypatch.setattr(sys, "path", elsewhere)
+    for module in [m for m in sys.modules if m.partition(".")[0] == "DOWNLOADER"]:
+        monkeypatch.delitem(sys.modules, module)
+    with pytest.raises(CheckpointError, match=r"cannot be fetched: .*cannot be reached") as caught:
+        hub.load_model("siggraph17")
+    assert _says_what_to_do(caught.value, "siggraph17")
+    assert SOURCES["siggraph17"].files[0].saved in str(caught.value)
+    assert not list((home / "CHECKPOINTS").rglob("*.pth"))
+
+
+def test_no_weights_and_no_downloader(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "checkout", lambda: None)
+    with pytest.raises(CheckpointError, match="nothing here can fetch them") as caught:
+        hub.load_model("eccv16")
+    assert _says_what_to_do(caught.value, "eccv16") and not home.exists()
+
+
+def test_no_weights_and_no_place_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("no folder", encoding="utf-8")
+    monkeypatch.setenv("COLORIZE_HOME", str(tmp_path / "file"))
+    with pytest.raises(CheckpointError, match="cannot be fetched") as caught:
+        hub.load_model("eccv16")
+    assert _says_what_to_do(caught.value, "eccv16")
+
+
+def test_names_are_those_of_the_downloader() -> None:
+    for name, (net, saved) in hub.PUBLISHED.items():
+        (file,) = SOURCES[name].files
+        assert (net, saved) == (NETS[name], file.saved)
+        assert SOURCES[name].place == "checkpoints" and len(file.sha256) == 64

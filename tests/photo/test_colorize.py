@@ -1,0 +1,737 @@
+"""colorize_image: every way to hand over a picture, its lightness kept, its color not looked at."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+import torch.nn.functional as F  # noqa: N812
+from helpers import tiny
+from helpers.tiny import light as light
+from PIL import Image
+from skimage.color import rgb2lab
+from torch import Tensor
+
+from colorize.color.lab import join_lightness
+from colorize.errors import CheckpointError, ImageError, InputError
+from colorize.models import (
+    ClassificationOnlyModel,
+    Colorizer,
+    EuclideanModel,
+    RegressionHead,
+    SIGGRAPH17Model,
+    SimplifiedModel,
+)
+from colorize.models.checkpoint import save_checkpoint
+from colorize.photo import colorize as inference
+from colorize.photo import image as pictures
+from colorize.photo.colorize import DEFAULT_MODEL, colorize_image, uncertainty
+from colorize.photo.upsampling import METHODS
+
+pytestmark = pytest.mark.usefixtures("light")
+
+SIZES = {"1x1": (1, 1), "3x200": (3, 200), "200x3": (200, 3), "33x50": (33, 50)}
+
+
+@pytest.fixture(scope="module")
+def net() -> SimplifiedModel:
+    """Saturated colors that differ from pixel to pixel."""
+    net = tiny.vivid_model()
+    net.input_size = 32
+    return net
+
+
+@pytest.fixture(scope="module")
+def grey_levels() -> np.ndarray:
+    """CIELAB lightness of the 256 greys, float64."""
+    levels = np.arange(256, dtype=np.uint8)
+    return rgb2lab(np.repeat(levels[:, None, None], 3, axis=2))[:, 0, 0]
+
+
+def _lightness(rgb: np.ndarray) -> np.ndarray:
+    return rgb2lab(rgb)[..., 0]
+
+
+def _nearest_grey(rgb: np.ndarray, grey_levels: np.ndarray) -> np.ndarray:
+    middles = (grey_levels[1:] + grey_levels[:-1]) / 2
+    return np.searchsorted(middles, _lightness(rgb)).astype(np.uint8)
+
+
+def _scene(height: int, width: int, seed: int = 0) -> np.ndarray:
+    """(height, width) uint8: blobs over the whole range, and noise."""
+    rng = np.random.default_rng(seed)
+    small = Image.fromarray(rng.integers(0, 256, (5, 5), dtype=np.uint8))
+    smooth = np.asarray(small.resize((width, height), Image.Resampling.BICUBIC)).astype(int)
+    return (smooth + rng.integers(-9, 10, (height, width))).clip(0, 255).astype(np.uint8)
+
+
+def _colored(rgb: np.ndarray) -> bool:
+    return bool((np.abs(rgb2lab(rgb)[..., 1:]).max(-1) > 20).mean() > 0.2)
+
+
+# --- lightness ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", SIZES.values(), ids=SIZES)
+def test_a_grey_picture_turned_back_to_grey_is_the_same_bytes(
+    size: tuple[int, int], net: SimplifiedModel, grey_levels: np.ndarray
+) -> None:
+    grey = _scene(*size)
+    found = colorize_image(grey, net)
+    assert found.shape == (*size, 3) and found.dtype == np.uint8
+    np.testing.assert_array_equal(_nearest_grey(found, grey_levels), grey)
+
+
+def test_every_grey_level_is_kept_whatever_the_color(grey_levels: np.ndarray) -> None:
+    """Black, white and all between, under nets of any opinion."""
+    ramp = np.tile(np.arange(256, dtype=np.uint8), (32, 1))
+    for seed in range(3):
+        found = colorize_image(ramp, tiny.vivid_model(seed), size=32)
+        np.testing.assert_array_equal(_nearest_grey(found, grey_levels), ramp)
+        assert _colored(found)
+
+
+def test_a_large_photograph(net: SimplifiedModel, grey_levels: np.ndarray) -> None:
+    grey = _scene(500, 333)
+    found = colorize_image(grey, net)
+    assert found.shape == (500, 333, 3) and _colored(found)
+    np.testing.assert_array_equal(_nearest_grey(found, grey_levels), grey)
+
+
+def test_a_color_picture_keeps_its_lightness_to_half_a_level(net: SimplifiedModel) -> None:
+    """What 8 bits can hold: a level of green, the finest of them, is at most 0.5 of L wide."""
+    rgb = tiny.patches(4, 50).reshape(2, 80, 40, 3)[0]
+    found = colorize_image(rgb, net)
+    difference = np.abs(_lightness(found) - _lightness(rgb))
+    assert difference.max() < 0.5 and difference.mean() < 0.15
+    assert np.abs(found.astype(int) - rgb).mean() > 10
+
+
+def test_only_the_lightness_is_looked_at(grey_levels: np.ndarray) -> None:
+    """Two pictures of the same lightness in other colors are colored alike.
+
+    Each grey is replaced by a color whose L is the same to 0.01, a hundredth of a grey level.
+    """
+    rng = np.random.default_rng(0)
+    candidates = rng.integers(0, 256, (400_000, 3), dtype=np.uint8)
+    order = np.argsort(_lightness(candidates[None])[0])
+    candidates, L = candidates[order], _lightness(candidates[order][None])[0]
+    place = np.searchsorted(L, grey_levels).clip(0, len(L) - 1)
+    twin, fits = candidates[place], np.abs(L[place] - grey_levels) < 0.01
+    assert fits.sum() > 200
+    grey = _scene(40, 60).clip(*np.flatnonzero(fits)[[0, -1]])
+    usable = np.flatnonzero(fits)
+    grey = usable[np.abs(grey[..., None].astype(int) - usable).argmin(-1)].astype(np.uint8)
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(30)
+    one, other = colorize_image(grey, net), colorize_image(twin[grey], net)
+    assert np.abs(twin[grey].astype(int) - grey[..., None]).mean() > 20
+    difference = np.abs(one.astype(int) - other)
+    # A hundredth of a level decides some roundings; of dark blue, a level hardly has lightness.
+    assert difference.mean() < 0.1 and difference.max() <= 8
+    assert np.abs(one.astype(int) - grey[..., None]).mean() > 5
+
+
+def test_the_color_of_a_grey_and_of_a_color_picture_of_that_lightness_agree_roughly(
+    grey_levels: np.ndarray,
+) -> None:
+    """Through the grey version L is rounded to 8 bits, and the net sees a little less."""
+    rgb = tiny.patches(1, 53)[0]
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(30)
+    own = colorize_image(rgb, net).astype(int)
+    through = colorize_image(_nearest_grey(rgb, grey_levels), net).astype(int)
+    assert np.abs(own - through).mean() < 1.5 and np.abs(own - through).max() <= 8
+    assert np.abs(own - rgb).mean() > 5
+
+
+# --- ways to hand over a picture ---------------------------------------------------------------
+
+
+ARRAYS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+    "uint8": lambda g: g,
+    "uint8, one channel": lambda g: g[..., None],
+    "uint8 rgb": lambda g: np.repeat(g[..., None], 3, axis=2),
+    "uint16": lambda g: g.astype(np.uint16) * 257,
+    "uint16 rgb": lambda g: np.repeat(g[..., None].astype(np.uint16) * 257, 3, axis=2),
+    "float16": lambda g: (g / 255).astype(np.float16),
+    "float32": lambda g: (g / 255).astype(np.float32),
+    "float64": lambda g: g / 255,
+    "float rgb": lambda g: np.repeat(g[..., None] / 255, 3, axis=2),
+    "opaque rgba": lambda g: np.dstack((g, g, g, np.full_like(g, 255))),
+    "opaque float rgba": lambda g: np.dstack((g, g, g, np.full_like(g, 255))) / 255,
+    "opaque uint16 rgba": lambda g: (
+        np.dstack((g, g, g, np.full_like(g, 255))).astype("uint16") * 257
+    ),
+    "flipped twice": lambda g: np.ascontiguousarray(g[::-1, ::-1])[::-1, ::-1],
+    "fortran": np.asfortranarray,
+    "flipped rgb": lambda g: np.repeat(np.ascontiguousarray(g[::-1])[..., None], 3, axis=2)[::-1],
+}
+
+
+@pytest.mark.parametrize("kind", ARRAYS)
+def test_every_array_of_the_same_picture(kind: str, net: SimplifiedModel) -> None:
+    grey = _scene(24, 31)
+    array: Any = ARRAYS[kind](grey)
+    before = array.copy()
+    expected, found = colorize_image(grey, net), colorize_image(array, net)
+    if array.dtype in (np.uint8, np.uint16):
+        np.testing.assert_array_equal(found, expected)
+    else:
+        # A float is a level to its own precision: at best to 1e-7, and float16 to 1/16 of a level.
+        difference = np.abs(found.astype(int) - expected)
+        assert difference.max() <= (8 if array.dtype == np.float16 else 2)
+        assert difference.mean() < (0.1 if array.dtype == np.float16 else 1e-3)
+    np.testing.assert_array_equal(array, before)
+
+
+def test_black_and_white(net: SimplifiedModel, grey_levels: np.ndarray) -> None:
+    mask = _scene(24, 31) > 127
+    for array in (mask, mask[..., None], np.repeat(mask[..., None], 3, axis=2)):
+        found = colorize_image(array, net)
+        np.testing.assert_array_equal(_nearest_grey(found, grey_levels), mask * np.uint8(255))
+
+
+def _grey_of(rgb: np.ndarray, top: int) -> np.ndarray:
+    """The grey level 0..top, not rounded, that has the luminance of a color; float64."""
+    v = rgb / top
+    linear = np.where(v > 0.04045, ((v + 0.055) / 1.055) ** 2.4, v / 12.92)
+    y = linear @ np.array([0.212671, 0.715160, 0.072169])
+    return np.where(y > 0.0031308, 1.055 * y ** (1 / 2.4) - 0.055, 12.92 * y) * top
+
+
+@pytest.mark.parametrize("kind", ["uint16", "float"])
+def test_finer_input_keeps_its_lightness_as_far_as_the_output_holds_it(
+    kind: str, net: SimplifiedModel
+) -> None:
+    fine = np.arange(0, 65536, 7, dtype=np.uint16)[: 96 * 96].reshape(96, 96)
+    image: Any = fine if kind == "uint16" else fine / 65535
+    eight, sixteen = colorize_image(image, net), colorize_image(image, net, depth=16)
+    assert eight.dtype == np.uint8 and sixteen.dtype == np.uint16
+    assert np.abs(_grey_of(eight, 255) * 257 - fine).max() <= 257 / 2 + 0.5
+    np.testing.assert_array_equal(np.rint(_grey_of(sixteen, 65535)), fine)
+    # At the gamut's border 8 bits make up for rounding in blue, which in the dark takes levels.
+    assert np.abs(sixteen / 257 - eight).max() < 9 and np.abs(sixteen / 257 - eight).mean() < 0.5
+    assert _colored(eight)
+
+
+def test_8_bits_as_16(net: SimplifiedModel) -> None:
+    grey = _scene(24, 31)
+    found = colorize_image(grey, net, depth=16)
+    np.testing.assert_array_equal(np.rint(_grey_of(found, 65535)), grey.astype(int) * 257)
+    with pytest.raises(InputError, match="depth: expected 8 or 16 bits, got 10"):
+        colorize_image(grey, net, depth=10)
+
+
+def test_transparency_is_laid_over_white(net: SimplifiedModel) -> None:
+    grey = _scene(16, 16)
+    alpha = np.zeros_like(grey)
+    found = colorize_image(np.dstack((grey, grey, grey, alpha)), net)
+    np.testing.assert_array_equal(found, colorize_image(np.full((16, 16), 255, np.uint8), net))
+    half = np.dstack((grey, grey, grey, np.full_like(grey, 51)))
+    mixed = grey / 255 * 0.2 + 0.8
+    for image in (half, half / 255, half.astype(np.uint16) * 257):
+        lightness = _grey_of(colorize_image(image, net), 255)
+        np.testing.assert_allclose(lightness, mixed * 255, atol=0.51)
+
+
+def _modes() -> dict[str, Image.Image]:
+    grey = Image.fromarray(_scene(24, 31))
+    rgb = Image.merge("RGB", (grey,) * 3)
+    return {
+        "L": grey,
+        "RGB": rgb,
+        "RGBA": rgb.convert("RGBA"),
+        "LA": grey.convert("LA"),
+        "P": grey.convert("P"),
+        "CMYK": rgb.convert("CMYK"),
+        "I;16": Image.fromarray(_scene(24, 31).astype(np.uint16) * 257),
+        "I": grey.convert("I").point(lambda v: v * 257),
+    }
+
+
+@pytest.mark.parametrize("mode", _modes())
+def test_every_mode_of_pillow(mode: str, net: SimplifiedModel) -> None:
+    image = _modes()[mode]
+    assert image.mode == mode
+    found = colorize_image(image, net)
+    np.testing.assert_array_equal(found, colorize_image(_scene(24, 31), net))
+    assert image.mode == mode and image.size == (31, 24)
+
+
+def test_one_bit(net: SimplifiedModel) -> None:
+    image = Image.fromarray(_scene(24, 31) > 127)
+    assert image.mode == "1"
+    expected = colorize_image(np.asarray(image), net)
+    np.testing.assert_array_equal(colorize_image(image, net), expected)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "bmp", "webp", "gif"])
+def test_paths_and_bytes(suffix: str, net: SimplifiedModel, tmp_path: Path) -> None:
+    path = tmp_path / f"ein Foto ä.{suffix}"
+    Image.fromarray(_scene(40, 24)).save(path)
+    with Image.open(path) as image:
+        expected = colorize_image(np.asarray(image.convert("RGB")), net)
+    assert expected.shape == (40, 24, 3)
+    for way in (path, str(path), path.read_bytes()):
+        np.testing.assert_array_equal(colorize_image(way, net), expected)
+
+
+def test_a_picture_lies_as_its_camera_says(net: SimplifiedModel, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "a.png"
+    Image.fromarray(_scene(40, 24)).save(path, exif=exif)
+    turned = np.ascontiguousarray(np.rot90(_scene(40, 24), -1))
+    found = colorize_image(path, net)
+    assert found.shape == (24, 40, 3)
+    np.testing.assert_array_equal(found, colorize_image(turned, net))
+
+
+def test_an_array_that_is_read_only_is_no_reason_to_warn(net: SimplifiedModel) -> None:
+    image = Image.fromarray(np.repeat(_scene(16, 16)[..., None], 3, axis=2))
+    array = np.asarray(image)
+    array.flags.writeable = False
+    torch.set_warn_always(True)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            found = colorize_image(array, net)
+    finally:
+        torch.set_warn_always(False)
+    np.testing.assert_array_equal(found, colorize_image(image, net))
+
+
+# --- what the net gets to see ------------------------------------------------------------------
+
+
+def _seen(net: SimplifiedModel, image: Any, **arguments: Any) -> Tensor:
+    """The lightness that the net gets, before padding to its multiple."""
+    shapes: list[Tensor] = []
+    hook = net.trunk.register_forward_pre_hook(lambda module, given: shapes.append(given[0]))
+    try:
+        colorize_image(image, net, **arguments)
+    finally:
+        hook.remove()
+    (found,) = shapes
+    return found
+
+
+@pytest.mark.parametrize(
+    ("size", "look", "seen"),
+    [
+        ((64, 96), 32, (32, 48)),
+        ((96, 64), 32, (48, 32)),
+        ((64, 96), 16, (16, 24)),
+        ((64, 96), 64, (64, 96)),
+        ((64, 96), 500, (64, 96)),
+        ((3, 200), 32, (8, 200)),
+        ((1, 1), 32, (8, 8)),
+        ((33, 50), 30, (32, 48)),
+        ((40, 4000), 8, (8, 800)),
+    ],
+)
+def test_the_net_looks_at_the_size_asked_for(
+    size: tuple[int, int], look: int, seen: tuple[int, int], net: SimplifiedModel
+) -> None:
+    found = _seen(net, np.full(size, 128, np.uint8), size=look)
+    assert found.shape == (1, 1, *seen)
+
+
+def test_without_a_size_it_is_the_one_of_training() -> None:
+    net = tiny.vivid_model()
+    image = _scene(64, 64)
+    for look in (16, 40):
+        net.input_size = look
+        assert _seen(net, image).shape == (1, 1, look, look)
+        np.testing.assert_array_equal(
+            colorize_image(image, net), colorize_image(image, net, size=look)
+        )
+    assert not np.array_equal(
+        colorize_image(image, net, size=16), colorize_image(image, net, size=40)
+    )
+
+
+def test_a_picture_is_reduced_without_aliasing(net: SimplifiedModel) -> None:
+    """Of stripes that are white for 2 pixels in 8, a quarter of white is left from afar; to pick
+    the pixels in the middle would leave white.
+    """
+    stripes = np.where(np.isin(np.arange(256) % 8, (3, 4)), 255, 0).astype(np.uint8)
+    found = _seen(net, np.tile(stripes, (256, 1)), size=32)
+    expected = torch.full_like(found, (25 - 50) / 100)
+    torch.testing.assert_close(found[..., 2:-2], expected[..., 2:-2], rtol=0, atol=0.1)
+
+
+@pytest.mark.parametrize("size", [0, -5])
+def test_a_size_of_nothing(size: int, net: SimplifiedModel) -> None:
+    with pytest.raises(InputError, match=f"size: expected at least 1 pixel, got {size}"):
+        colorize_image(_scene(8, 8), net, size=size)
+
+
+def test_temperature(net: SimplifiedModel, grey_levels: np.ndarray) -> None:
+    image = _scene(32, 32)
+
+    def chroma(temperature: float | None) -> float:
+        lab = rgb2lab(colorize_image(image, net, temperature=temperature))
+        return float(np.hypot(lab[..., 1], lab[..., 2]).mean())
+
+    found = [chroma(t) for t in (1.0, 0.38, 0.0)]
+    assert found == sorted(found) and found[0] < found[-1]
+    assert chroma(None) == chroma(0.38)
+    with pytest.raises(InputError, match="temperature"):
+        chroma(-1.0)
+    with pytest.raises(InputError, match="no distribution"):
+        colorize_image(image, EuclideanModel(width=0.02), temperature=0.5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_model_is_left_as_it_was(training: bool) -> None:
+    net = tiny.vivid_model().train(training)
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    random = torch.get_rng_state()
+    image = _scene(16, 24)
+    found = colorize_image(image, net)
+    tiny.assert_same_bits(net.state_dict(), before)
+    assert torch.equal(torch.get_rng_state(), random)
+    np.testing.assert_array_equal(found, colorize_image(image, net.eval()))
+    net.train(training)
+    colorize_image(image, net)
+    assert net.training == training
+
+
+# --- color -------------------------------------------------------------------------------------
+
+
+def _ab(rgb: np.ndarray) -> np.ndarray:
+    return rgb2lab(rgb)[..., 1:]
+
+
+def test_saturation_scales_color(grey_levels: np.ndarray) -> None:
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(20)
+    image = _scene(40, 60).clip(90, 160)
+    plain = _ab(colorize_image(image, net, depth=16))
+    assert 1 < np.abs(plain).mean() < 20
+    for factor in (0.5, 2.0):
+        found = _ab(colorize_image(image, net, saturation=factor, depth=16))
+        np.testing.assert_allclose(found, plain * factor, atol=0.1)
+    grey = colorize_image(image, net, saturation=0)
+    np.testing.assert_array_equal(grey, np.repeat(image[..., None], 3, axis=2))
+    for bad in (-0.1, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="saturation: expected a number of 0 or above"):
+            colorize_image(image, net, saturation=bad)
+
+
+def test_bilinear_is_what_the_model_predicts_enlarged() -> None:
+    """By torch alone: mean over areas, the net, bilinear."""
+    net = _Echo()
+    image = _scene(96, 192)
+    L = torch.from_numpy(rgb2lab(np.repeat(image[..., None], 3, axis=2))[..., 0]).float()
+    look = F.avg_pool2d(L[None, None], 3)
+    with torch.no_grad():
+        raw = net.output.decode(net(look))
+    expected = F.interpolate(raw, (96, 192), mode="bilinear", align_corners=False)
+    joined = join_lightness(L[None, None], expected)[0].movedim(0, -1).numpy()
+    found = colorize_image(image, net, size=32, upsampling="bilinear")
+    # The two L differ in the last bit, which decides some roundings.
+    difference = np.abs(found.astype(int) - joined)
+    assert difference.mean() < 0.05 and difference.max() <= 3
+    assert np.abs(colorize_image(image, net, size=32).astype(int) - joined).mean() > 0.5
+    with pytest.raises(InputError, match="upsampling: expected one of bilateral, bilinear"):
+        colorize_image(image, net, upsampling="nearest")
+
+
+@pytest.mark.parametrize("size", [(70, 90), (33, 200), (9, 9)])
+def test_color_lies_where_the_net_saw_its_cause(size: tuple[int, int]) -> None:
+    """Also where the net's input is padded: a net whose color is its lightness, at every place."""
+    net = _Echo()
+    ramp = np.linspace(40, 200, size[1]).astype(np.uint8)
+    image = np.tile(ramp, (size[0], 1))
+    for upsampling in METHODS:
+        found = rgb2lab(colorize_image(image, net, size=24, upsampling=upsampling, depth=16))
+        across = found[..., 1:].mean(0) + (found[..., :1].mean(0) - 50) / 5
+        # Columns near the border see the mean of a cell that ends there.
+        inside = slice(size[1] // 4, -(size[1] // 4))
+        assert np.abs(across[inside]).max() < 1.5
+
+
+class _Echo(Colorizer):
+    """ab is a fifth of what L is below 50: color whose place is known."""
+
+    size_divisor = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.output = RegressionHead()
+        self.config = {}
+
+    def forward(self, L: Tensor) -> Tensor:
+        """At a quarter of the size."""
+        return F.avg_pool2d((50 - L) / 5 / 110, 4).expand(-1, 2, -1, -1)
+
+
+@pytest.mark.parametrize(
+    "image", [_scene(61, 40), np.dstack([_scene(61, 40, s) for s in (1, 2, 3)])]
+)
+def test_bands_make_no_difference(
+    image: np.ndarray, net: SimplifiedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arguments: list[dict[str, Any]] = [{}, {"upsampling": "bilinear"}, {"samples": 1}]
+    whole = [colorize_image(image, net, **given) for given in arguments]
+    sure = uncertainty(image, net)
+    monkeypatch.setattr(pictures, "_BAND_PIXELS", 250)
+    for given, expected in zip(arguments, whole, strict=True):
+        found = colorize_image(image, net, **given)
+        # The mean over areas is summed in another order, which decides some roundings.
+        difference = np.abs(np.asarray(found).astype(int) - np.asarray(expected))
+        assert difference.max() <= 2 and difference.mean() < 0.01
+    np.testing.assert_allclose(uncertainty(image, net), sure, atol=1e-3)
+
+
+def test_only_bands_are_worked_on(net: SimplifiedModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is asked of the parts, and how much of the picture they see at a time."""
+    seen: list[int] = []
+    for name in ("join_lightness",):
+        inner = getattr(inference, name)
+        monkeypatch.setattr(
+            inference, name, lambda L, *a, f=inner, **k: (seen.append(L.numel()), f(L, *a, **k))[1]
+        )
+    convert = pictures.rgb_to_L
+    monkeypatch.setattr(
+        pictures, "rgb_to_L", lambda rgb: (seen.append(rgb[:, 0].numel()), convert(rgb))[1]
+    )
+    colorize_image(np.full((1500, 1000), 90, np.uint8), net)
+    # Twice for lightness and once for color: every pixel, and no more than a band at a time.
+    assert sum(seen) == 3 * 1_500_000 and max(seen) <= 2**18
+
+
+def test_the_size_of_a_picture_matters_little() -> None:
+    """A photograph at several sizes, all of which the net sees at the same one."""
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.weight.mul_(100)
+    photo = Image.fromarray(skimage.data.astronaut()).convert("L")
+    colors = []
+    for side in (128, 200, 256, 512):
+        grey = np.asarray(photo.resize((side, side), Image.Resampling.BOX))
+        rgb = Image.fromarray(colorize_image(grey, net, size=64))
+        colors.append(_ab(np.asarray(rgb.resize((64, 64), Image.Resampling.BOX))))
+    spread = np.sqrt(np.square(colors[-1] - colors[-1].mean((0, 1))).mean())
+    for smaller in colors[:-1]:
+        assert np.sqrt(np.square(smaller - colors[-1]).mean()) < 0.2 * spread
+
+
+# --- several answers ---------------------------------------------------------------------------
+
+
+def test_samples_are_a_list(grey_levels: np.ndarray) -> None:
+    net = tiny.model().eval()
+    image = _scene(40, 56)
+    found = colorize_image(image, net, samples=3)
+    assert isinstance(found, list) and len(found) == 3
+    for one in found:
+        assert one.shape == (40, 56, 3) and one.dtype == np.uint8
+        np.testing.assert_array_equal(_nearest_grey(one, grey_levels), image)
+    assert not np.array_equal(found[0], found[1])
+    again = colorize_image(image, net, samples=3)
+    other = colorize_image(image, net, samples=3, seed=1)
+    assert all(np.array_equal(a, b) for a, b in zip(found, again, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(found, other, strict=True))
+    assert len(colorize_image(image, net, samples=1)) == 1
+
+
+def test_samples_come_sorted_and_at_the_temperature_asked_for() -> None:
+    """Of a net that says the same everywhere: one of four colors, of falling probability."""
+    net = tiny.model().eval()
+    centers = net.output.bin_centers
+    chosen = [[0.0, 0.0], [30.0, 0.0], [0.0, 40.0], [-30.0, 10.0]]
+    rank = {tuple(c): i for i, c in enumerate(chosen)}
+    with torch.no_grad():
+        net.head.weight.zero_()
+        net.head.bias.fill_(-50)
+        for place, color in enumerate(chosen):
+            net.head.bias[(centers == torch.tensor(color)).all(1)] = -0.3 * place
+    image = np.full((16, 16), 128, np.uint8)
+    found = [
+        rank[tuple(np.rint(_ab(one).mean((0, 1)) / 10).clip(-3, 4) * 10 + 0.0)]
+        for one in colorize_image(image, net, samples=20, temperature=0, depth=16)
+        if np.ptp(_ab(one), axis=(0, 1)).max() < 1
+    ]
+    assert found == sorted(found) and len(set(found)) > 1 and len(found) > 5
+    sharp, soft = (
+        np.mean(
+            [np.abs(_ab(a)).mean() for a in colorize_image(image, net, samples=4, temperature=t)]
+        )
+        for t in (0.05, 3.0)
+    )
+    assert abs(sharp - soft) > 1
+
+
+def test_models_without_a_distribution() -> None:
+    net, image = EuclideanModel(width=0.02).eval(), _scene(16, 16)
+    with pytest.raises(InputError, match=r"samples: EuclideanModel predicts one color"):
+        colorize_image(image, net, samples=2)
+    with pytest.raises(InputError, match=r"uncertainty: EuclideanModel predicts one color"):
+        uncertainty(image, net)
+    with pytest.raises(InputError, match="samples: expected 1 or more, got 0"):
+        colorize_image(image, tiny.model(), samples=0)
+
+
+def test_uncertainty() -> None:
+    net = tiny.model().eval()
+    image = _scene(50, 70)
+    found = uncertainty(image, net, size=32)
+    bins = len(net.output.bin_centers)
+    assert found.shape == (50, 70) and found.dtype == np.float32
+    assert found.min() >= 0 and found.max() <= np.log(bins) + 1e-4
+    with torch.no_grad():
+        net.head.weight.zero_()
+        net.head.bias.zero_()
+        np.testing.assert_allclose(uncertainty(image, net), np.log(bins), atol=1e-4)
+        net.head.bias[7] = 100
+        np.testing.assert_allclose(uncertainty(image, net), 0, atol=1e-4)
+    with pytest.raises(InputError, match="size"):
+        uncertainty(image, net, size=0)
+
+
+# --- hints -------------------------------------------------------------------------------------
+
+
+def _two_halves(width: int = 160) -> np.ndarray:
+    """Dark on the left, light on the right."""
+    image = np.full((100, width), 60, np.uint8)
+    image[:, width // 2 :] = 190
+    return image
+
+
+def test_a_hint_colors_its_side_of_an_edge(grey_levels: np.ndarray) -> None:
+    net = tiny.model().eval()
+    image = _two_halves()
+    plain = colorize_image(image, net, size=64)
+    red = rgb2lab(np.array([[[160, 30, 30]]], np.uint8))[0, 0, 1:]
+    found = colorize_image(image, net, size=64, hints=[(30, 50, (160, 30, 30))])
+    np.testing.assert_array_equal(_nearest_grey(found, grey_levels), image)
+    off = np.linalg.norm(_ab(found) - red, axis=-1)
+    # Red that strong is beyond the gamut at this lightness.
+    assert off[50, 30] < 15 and off[:, :75].mean() < 20
+    changed = np.linalg.norm(_ab(found) - _ab(plain), axis=-1)
+    assert changed[:, :75].min() > 15 and changed[:, 85:].max() < 3
+    assert np.array_equal(colorize_image(image, net, size=64, hints=[]), plain)
+
+
+def test_hints_steer_samples_too() -> None:
+    net = tiny.model().eval()
+    image = _two_halves()
+    found = colorize_image(image, net, size=64, samples=3, hints=[(130, 50, (250, 150, 150))])
+    at_hint = [_ab(one)[50, 130] for one in found]
+    elsewhere = [_ab(one)[50, 20] for one in found]
+    assert np.ptp(at_hint, axis=0).max() < 3 < np.ptp(elsewhere, axis=0).max()
+
+
+def test_hints_go_through_a_net_that_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    net = SIGGRAPH17Model().eval()
+    inner, seen = net.predict_ab, []
+    monkeypatch.setattr(
+        net, "predict_ab", lambda L, **given: (seen.append(given), inner(L, **given))[1]
+    )
+    image = _scene(80, 64)
+    plain = colorize_image(image, net, size=32)
+    assert not seen
+    found = colorize_image(image, net, size=32, hints=[(40, 20, (200, 40, 30))])
+    (given,) = seen
+    mask = torch.zeros(40, 32)
+    mask[9:12, 19:22] = 1
+    assert torch.equal(given["hints_mask"][0, 0], mask)
+    lab = rgb2lab(np.array([[[200, 40, 30]]], np.uint8))[0, 0]
+    np.testing.assert_allclose(given["hints_ab"][0, :, 10, 20].numpy(), lab[1:], atol=1e-3)
+    assert found.shape == (80, 64, 3) and not np.array_equal(found, plain)
+    with pytest.raises(InputError, match="samples"):
+        colorize_image(image, net, samples=2, hints=[(1, 1, (1, 2, 3))])
+
+
+def test_a_hint_outside_the_picture(net: SimplifiedModel) -> None:
+    with pytest.raises(
+        InputError, match=r"hints\[0\]: expected x in 0\.\.19 and y in 0\.\.9, got 5, 15"
+    ):
+        colorize_image(_scene(10, 20), net, hints=[(5, 15, (1, 2, 3))])
+
+
+def test_a_model_that_only_classifies() -> None:
+    with pytest.raises(InputError, match="ClassificationOnlyModel classifies"):
+        colorize_image(_scene(32, 32), ClassificationOnlyModel(3, width=0.1))
+
+
+# --- models ------------------------------------------------------------------------------------
+
+
+def test_a_model_by_name_and_by_path(home: Path) -> None:
+    net = tiny.vivid_model(3)
+    net.input_size = 24
+    image = _scene(40, 40)
+    expected = colorize_image(image, net)
+    path = save_checkpoint(net, home / "CHECKPOINTS" / "vivid.safetensors")
+    for way in ("vivid", path, str(path)):
+        np.testing.assert_array_equal(colorize_image(image, way), expected)
+    with pytest.raises(CheckpointError, match=r"no trained model 'dull'; there are .*vivid"):
+        colorize_image(image, "dull")
+
+
+def test_the_default_model_is_a_name(home: Path) -> None:
+    image = _scene(16, 16)
+    save_checkpoint(tiny.vivid_model(4), home / "CHECKPOINTS" / f"{DEFAULT_MODEL}.safetensors")
+    expected = colorize_image(image, tiny.vivid_model(4))
+    np.testing.assert_array_equal(colorize_image(image), expected)
+
+
+# --- what is no picture ------------------------------------------------------------------------
+
+
+BAD_ARRAYS: dict[str, tuple[Any, str]] = {
+    "one dimension": (np.zeros(5, np.uint8), r"got \(5,\)"),
+    "two channels": (np.zeros((4, 4, 2), np.uint8), r"got \(4, 4, 2\)"),
+    "five channels": (np.zeros((4, 4, 5), np.uint8), r"got \(4, 4, 5\)"),
+    "channels first": (np.zeros((3, 40, 50), np.uint8), r"got \(3, 40, 50\)"),
+    "batch": (np.zeros((1, 4, 4, 3), np.uint8), r"got \(1, 4, 4, 3\)"),
+    "empty": (np.zeros((0, 4), np.uint8), r"got \(0, 4\)"),
+    "int64": (np.zeros((4, 4), np.int64), "got int64"),
+    "complex": (np.zeros((4, 4), complex), "got complex128"),
+    "object": (np.zeros((4, 4), object), "got object"),
+    "floats to 255": (np.full((4, 4), 255.0), r"got 255\.\.255; divide by 255"),
+    "negative floats": (np.full((4, 4), -0.1), "expected floats in 0..1"),
+    "nan": (np.full((4, 4), np.nan), "expected floats in 0..1"),
+    "some nan": (np.array([[0.5, np.nan]]), "expected floats in 0..1"),
+    "inf": (np.array([[0.5, np.inf]]), "expected floats in 0..1"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:All-NaN slice")
+@pytest.mark.parametrize("kind", BAD_ARRAYS)
+def test_arrays_that_are_no_pictures(kind: str, net: SimplifiedModel) -> None:
+    array, message = BAD_ARRAYS[kind]
+    with pytest.raises(ImageError, match=message):
+        colorize_image(array, net)
+
+
+def test_files_that_are_no_pictures(net: SimplifiedModel, tmp_path: Path) -> None:
+    file = io.BytesIO()
+    Image.fromarray(_scene(64, 64)).save(file, "PNG")
+    cut = tmp_path / "cut.png"
+    cut.write_bytes(file.getvalue()[:-800])
+    text = tmp_path / "text.jpg"
+    text.write_text("no picture", encoding="utf-8")
+    for path in (cut, text, tmp_path / "none.png", tmp_path):
+        with pytest.raises(ImageError, match=path.name):
+            colorize_image(path, net)
+    for other in (b"", b"no picture", None, 5, [[1, 2]], torch.zeros(4, 4)):
+        with pytest.raises(ImageError, match="expected"):
+            colorize_image(other, net)  # type: ignore[arg-type]

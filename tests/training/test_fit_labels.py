@@ -1,0 +1,198 @@
+"""Training of nets that classify, and on aged lightness: what is logged, and that it resumes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from helpers import tiny
+from helpers.tiny import light  # noqa: F401
+from torch import Tensor
+
+from colorize.color.lab import rgb_to_lab
+from colorize.data.items import ImageDataset
+from colorize.errors import InputError
+from colorize.evaluation.evaluate import (
+    GreyBaseline,
+    Recolored,
+    class_metrics,
+    colored_batch,
+    evaluate,
+    labelled_examples,
+)
+from colorize.models import ClassificationOnlyModel, EuclideanModel, JointModel
+from colorize.training.optim import initialise
+
+pytestmark = pytest.mark.usefixtures("light")
+CLASSES = ("astronaut", "nobody", "somebody", *(f"other{i}" for i in range(4)))
+
+
+def _images(count: int, **more: Any) -> ImageDataset:
+    found = tiny.dataset(count, classes=CLASSES, **more)
+    found.labels = [i % len(CLASSES) for i in range(count)]
+    return found
+
+
+def _joint(**options: Any) -> JointModel:
+    torch.manual_seed(0)
+    net = JointModel(len(CLASSES), width=0.125, **options)
+    initialise(net, "kaiming")
+    return net
+
+
+def _classifier(sees: str) -> ClassificationOnlyModel:
+    torch.manual_seed(0)
+    net = ClassificationOnlyModel(len(CLASSES), sees=sees, width=0.125)
+    initialise(net, "kaiming")
+    return net.eval()
+
+
+def test_metrics_of_labels_against_counting() -> None:
+    rng = np.random.default_rng(0)
+    logits, label = rng.normal(size=(40, 7)), rng.integers(0, 7, 40)
+    found = class_metrics(torch.from_numpy(logits).float(), torch.from_numpy(label))
+    rank = (logits > logits[np.arange(40), label][:, None]).sum(1)
+    np.testing.assert_array_equal(found["top1"].numpy(), rank == 0)
+    np.testing.assert_array_equal(found["top5"].numpy(), rank < 5)
+    shares = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    np.testing.assert_allclose(
+        found["class_loss"], -np.log(shares[np.arange(40), label]), rtol=1e-4
+    )
+
+
+def test_evaluation_has_the_metrics_of_both_branches() -> None:
+    images, net = _images(9), _joint().eval()
+    found = evaluate(net, images, batch_size=4, with_loss=True)
+    rgb = torch.stack([images[i]["rgb"] for i in range(9)])
+    with torch.no_grad():
+        logits = net(rgb_to_lab(rgb)[:, :1]).classes
+    label = torch.tensor(images.labels)
+    assert found["top1"]["mean"] == pytest.approx(float((logits.argmax(1) == label).float().mean()))
+    loss = float(F.cross_entropy(logits, label))
+    assert found["class_loss"]["mean"] == pytest.approx(loss, rel=1e-4)
+    total = found["color_loss"]["mean"] + net.alpha * loss
+    assert found["loss"]["mean"] == pytest.approx(total, rel=1e-4)
+    assert found["psnr"]["mean"] > 0 and found["n"] == 9
+    only = evaluate(_classifier("L"), images)
+    assert "top1" in only and "psnr" not in only and "rmse_ab" not in only
+
+
+def test_the_curve_has_color_and_label_of_training_and_validation(tmp_path: Path) -> None:
+    found = tiny.run(
+        tmp_path, net=_joint(), train=_images(14, train=True), val=_images(5, first=100)
+    )
+    names = ("color_loss", "class_loss", "top1", "top5")
+    for point in found.curve:
+        assert point.keys() >= {*names, *(f"train_{name}" for name in names)}
+        assert 0 <= point["top1"] <= point["top5"] <= 1
+        assert 0 <= point["train_top1"] <= point["train_top5"] <= 1
+        whole = point["train_color_loss"] + point["train_class_loss"] / 300
+        assert point["train_loss"] == pytest.approx(whole, rel=1e-4)
+
+
+def test_tensorboard_has_panels(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing import event_accumulator  # type: ignore[import-untyped]
+
+    tiny.run(
+        tmp_path,
+        net=_joint(),
+        train=_images(14, train=True),
+        val=_images(5, first=100),
+        log_dir=tmp_path / "log",
+    )
+    events = event_accumulator.EventAccumulator(
+        str(tmp_path / "log" / "run"), size_guidance={"images": 0}
+    )
+    events.Reload()
+    tags = events.Tags()["images"]
+    assert [tag.split(":")[0] for tag in sorted(tags)] == ["training", "validation"]
+    for tag in tags:
+        panels = events.Images(tag)
+        # Three rows (grey, colored, truth) of four images of 32 px.
+        assert {(panel.height, panel.width) for panel in panels} == {(96, 128)}
+        assert len(panels) == 6
+    scalars = set(events.Tags()["scalars"])
+    assert {"top1", "train_top5", "color_loss", "train_class_loss"} <= scalars
+
+
+@pytest.mark.parametrize("aging", [False, True])
+def test_a_run_with_dropout_and_aged_pictures_resumes_to_the_same_bits(
+    tmp_path: Path, aging: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def go(folder: Path, **more: Any) -> dict[str, Tensor]:
+        net = _joint(dropout=0.3)
+        train = _images(14, train=True, rotation=0.1)
+        tiny.run(folder, net=net, train=train, val=_images(5, first=100), aging=aging, **more)
+        return net.state_dict()
+
+    whole = go(tmp_path / "whole")
+    # Looking at it must not change it.
+    tiny.assert_same_bits(go(tmp_path / "logged", log_dir=tmp_path / "log"), whole)
+    calls = 0
+    step = torch.optim.AdamW.step
+
+    def stopping(self: Any, *arguments: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 8:
+            raise RuntimeError("power cut")
+        return step(self, *arguments, **more)
+
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="power cut"):
+        patch.setattr(torch.optim.AdamW, "step", stopping)
+        go(tmp_path / "cut")
+    tiny.assert_same_bits(go(tmp_path / "cut", resume=True), whole)
+
+
+def test_ageing_changes_what_is_learned_and_the_truth_stays(tmp_path: Path) -> None:
+    outcomes = []
+    for aging in (False, True):
+        net = EuclideanModel(width=0.02)
+        torch.manual_seed(0)
+        initialise(net, "kaiming")
+        found = tiny.run(tmp_path / str(aging), net=net, aging=aging, epochs=2)
+        outcomes.append((net.state_dict(), found.curve[-1]["colorfulness_truth"]))
+    assert tiny.largest_difference(outcomes[0][0], outcomes[1][0]) > 1e-4
+    assert outcomes[0][1] == outcomes[1][1]
+
+
+def test_recolored_images_keep_label_and_lightness() -> None:
+    images, net = _images(5, tint=tiny.RED), _joint().eval()
+    colored = Recolored(images, net, batch_size=2)
+    rgb = torch.stack([images[i]["rgb"] for i in range(5)])
+    assert len(colored) == 5
+    assert torch.equal(torch.stack([colored[i]["rgb"] for i in range(5)]), colored_batch(net, rgb))
+    assert [int(colored[i]["label"]) for i in range(5)] == images.labels
+    colored = Recolored(images, GreyBaseline())
+    grey = colored[2]["rgb"]
+    assert int(grey.int().amax(0).sub(grey.int().amin(0)).max()) <= 1
+    # A classifier of lightness sees the same picture but for rounding, one of color does not.
+    changes = []
+    for net in (_classifier("L"), _classifier("lab")):
+        found = [evaluate(net, d)["class_loss"]["mean"] for d in (images, colored)]
+        changes.append(abs(found[0] - found[1]))
+    assert changes[0] < 0.2 * changes[1]
+
+
+def test_examples_are_half_right_and_say_what_the_net_says() -> None:
+    images, net = _images(30), _joint().eval()
+    rgb = torch.stack([images[i]["rgb"] for i in range(30)])
+    with torch.no_grad():
+        shares = net(rgb_to_lab(rgb)[:, :1]).classes.softmax(1)
+    predicted = shares.argmax(1)
+    images.labels = [int(p) if i % 3 == 0 else int(p + 1) % 7 for i, p in enumerate(predicted)]
+    found = labelled_examples(net, images, 8)
+    right = [example.predicted == example.label for example in found]
+    assert right == [True] * 4 + [False] * 4
+    for example in found:
+        (i,) = [i for i in range(30) if np.array_equal(rgb[i].movedim(0, -1), example.truth)]
+        assert example.predicted == images.classes[int(predicted[i])]
+        assert example.confidence == pytest.approx(float(shares[i].max()), abs=1e-5)
+        assert example.grey.shape == example.colored.shape == (32, 32, 3)
+        assert np.ptp(example.grey.astype(int), axis=2).max() <= 1
+    with pytest.raises(InputError, match="expected one that classifies, got EuclideanModel"):
+        labelled_examples(EuclideanModel(width=0.02), images)

@@ -1,0 +1,264 @@
+"""Initial weights, optimizer, rate and average against closed forms and float64 recursions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import pytest
+import torch
+from helpers import tiny
+from helpers.tiny import light as light
+from torch import Tensor, nn
+
+from colorize.errors import InputError
+from colorize.experiments.presets import FAST, PAPER
+from colorize.models import ClassificationModel, EuclideanModel, SimplifiedModel
+from colorize.training import optim as o
+from colorize.training.config import Recipe
+
+pytestmark = pytest.mark.usefixtures("light")
+
+
+def _recipe(**changes: Any) -> Recipe:
+    return dataclasses.replace(FAST, **changes)
+
+
+def _spread(model: nn.Module, L: Tensor) -> list[float]:
+    """Root mean square after every convolution, ReLU not yet applied."""
+    found: list[float] = []
+
+    def note(module: nn.Module, given: Any, out: Tensor) -> None:
+        found.append(float(out.detach().square().mean().sqrt()))
+
+    hooks = [
+        m.register_forward_hook(note)
+        for m in model.modules()
+        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)
+    ]
+    model(L)
+    for hook in hooks:
+        hook.remove()
+    return found
+
+
+@pytest.mark.parametrize("build", [ClassificationModel, SimplifiedModel])
+def test_kaiming_keeps_the_signal_alive_between_two_batch_norms(build: Any) -> None:
+    L = torch.nn.functional.interpolate(torch.rand(4, 1, 8, 8) * 100, 64, mode="bicubic")
+    model = build(width=0.25)
+    o.initialise(model, "kaiming")
+    # A signal of mean square 1 has 2 after a convolution, of which ReLU leaves 1. The first block
+    # sees the picture itself, no batch norm's output; the head starts small on purpose.
+    spread = _spread(model, L)[2:-1]
+    assert min(spread) > 0.7 and max(spread) < 2.5
+    plain = build(width=0.25)
+    o.initialise(plain, "default")
+    assert min(_spread(plain, L)[2:-1]) < 0.35
+
+
+@pytest.mark.parametrize("shape", ["conv", "dilated", "transposed"])
+def test_kaiming_doubles_the_mean_square_of_any_layer(shape: str) -> None:
+    """He 2015: Var[y] = fan Var[w] E[x^2] = 2 E[x^2], of which the ReLU leaves E[x^2]."""
+    layers: dict[str, nn.Module] = {
+        "conv": nn.Conv2d(48, 64, 3),
+        "dilated": nn.Conv2d(48, 64, 3, dilation=2),
+        "transposed": nn.ConvTranspose2d(48, 64, 4, stride=2, padding=1),
+    }
+    layer = layers[shape]
+    o.initialise(nn.Sequential(layer, nn.Conv2d(64, 2, 1)), "kaiming")
+    x = torch.randn(4, 48, 24, 24)
+    out = layer(x).detach()[:, :, 2:-2, 2:-2]
+    assert float(out.square().mean()) == pytest.approx(2, rel=0.05)
+
+
+def test_kaiming_starts_small_at_the_head_and_zeroes_the_biases() -> None:
+    model = ClassificationModel(width=0.25)
+    o.initialise(model, "kaiming")
+    assert float(model.head.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
+    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
+    assert len(layers) == 23
+    assert all(layer.bias is not None and not layer.bias.any() for layer in layers)
+    # What no layer of its kind owns is as it was.
+    other = ClassificationModel(width=0.25)
+    for name, value in model.named_buffers():
+        assert torch.equal(value, dict(other.named_buffers())[name])
+
+
+def test_initial_weights_depend_on_the_random_state_alone() -> None:
+    found = []
+    for build_seed in (1, 2):
+        model = tiny.model(build_seed)
+        torch.manual_seed(3)
+        o.initialise(model, "kaiming")
+        found.append(model.state_dict())
+    tiny.assert_same_bits(*found)
+
+
+def test_default_leaves_the_weights_alone() -> None:
+    model = tiny.model()
+    o.initialise(model, "default")
+    tiny.assert_same_bits(model.state_dict(), tiny.model().state_dict())
+    with pytest.raises(InputError, match="expected one of default, kaiming; got 'xavier'"):
+        o.initialise(model, "xavier")
+
+
+def test_the_papers_optimizer() -> None:
+    optimizer = o.build_optimizer(tiny.model(), PAPER)
+    assert type(optimizer) is torch.optim.Adam
+    (group,) = optimizer.param_groups
+    assert (group["lr"], group["betas"], group["weight_decay"]) == (3.16e-5, (0.9, 0.99), 1e-3)
+
+
+@pytest.mark.parametrize("name", o.OPTIMIZERS)
+def test_every_parameter_is_trained_once(name: str) -> None:
+    model = tiny.model()
+    recipe = _recipe(optimizer=name, lr_scale={"trunk.0": 0.1, "head": 2.0}, betas=(0.8, 0.95))
+    optimizer = o.build_optimizer(model, recipe)
+    classes = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "adadelta": "Adadelta"}
+    assert type(optimizer).__name__ == classes[name]
+    owned = [id(p) for group in optimizer.param_groups for p in group["params"]]
+    assert sorted(owned) == sorted(id(p) for p in model.parameters())
+    rate = {id(p): g["lr"] for g in optimizer.param_groups for p in g["params"]}
+    for parameter_name, p in model.named_parameters():
+        layer = parameter_name.rpartition(".")[0]
+        factor = {"trunk.0": 0.1, "head": 2.0}.get(layer, 1.0)
+        assert rate[id(p)] == pytest.approx(recipe.lr * factor), parameter_name
+    for group in optimizer.param_groups:
+        assert group["weight_decay"] == recipe.weight_decay
+        if name in ("adam", "adamw"):
+            assert group["betas"] == (0.8, 0.95)
+        if name == "sgd":
+            assert group["momentum"] == 0.8
+
+
+def test_a_factor_scales_the_step_of_its_parameters() -> None:
+    model = EuclideanModel(width=0.02)
+    recipe = _recipe(
+        optimizer="sgd", lr=0.1, weight_decay=0, lr_scale={"head": 0.5, "trunk.0": 0.0}, warmup=0
+    )
+    optimizer = o.build_optimizer(model, recipe)
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    o.set_learning_rate(optimizer, recipe, 0, 10)
+    optimizer.step()
+    for name, p in model.named_parameters():
+        layer = name.rpartition(".")[0]
+        expected = before[name] - {"head": 0.05, "trunk.0": 0.0}.get(layer, 0.1)
+        torch.testing.assert_close(p.detach(), expected)
+
+
+def test_recipes_that_make_no_sense() -> None:
+    model = tiny.model()
+    with pytest.raises(InputError, match="expected one of adam, adamw, sgd, adadelta; got 'lion'"):
+        o.build_optimizer(model, _recipe(optimizer="lion"))
+    with pytest.raises(InputError, match="lr_scale: no parameter's name starts with encoder"):
+        o.build_optimizer(model, _recipe(lr_scale={"encoder": 0.1, "head": 0.1}))
+    optimizer = o.build_optimizer(model, FAST)
+    with pytest.raises(InputError, match="expected one of constant, cosine; got 'step'"):
+        o.set_learning_rate(optimizer, _recipe(schedule="step"), 0, 10)
+
+
+def _rates(recipe: Recipe, steps: int) -> list[float]:
+    optimizer = o.build_optimizer(nn.Linear(1, 1), recipe)
+    found = []
+    for step in range(steps):
+        rate = o.set_learning_rate(optimizer, recipe, step, steps)
+        assert optimizer.param_groups[0]["lr"] == rate
+        found.append(rate)
+    return found
+
+
+def test_cosine_without_warm_up_is_torchs() -> None:
+    recipe = _recipe(lr=0.3, warmup=0)
+    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.3)
+    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=37)
+    expected = []
+    for _ in range(37):
+        expected.append(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        scheduler.step()
+    assert _rates(recipe, 37) == pytest.approx(expected, rel=1e-9)
+
+
+@pytest.mark.parametrize(("steps", "warmup"), [(40, 0.25), (200, 0.05), (10, 0.5), (7, 1.0)])
+@pytest.mark.parametrize("schedule", o.SCHEDULES)
+def test_warm_up_rises_linearly_to_the_peak(schedule: str, steps: int, warmup: float) -> None:
+    rates = _rates(_recipe(lr=2.0, schedule=schedule, warmup=warmup), steps)
+    warm = round(steps * warmup)
+    assert rates[:warm] == pytest.approx([2.0 * (i + 1) / warm for i in range(warm)])
+    rest = rates[warm:]
+    if schedule == "constant":
+        assert rest == [2.0] * (steps - warm)
+    elif rest:
+        n = len(rest)
+        expected = [1 + math.cos(math.pi * i / n) for i in range(n)]
+        assert rest == pytest.approx(expected)
+        assert rest[0] == 2.0 and rest[-1] > 0
+    assert max(rates) == pytest.approx(2.0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 7])
+def test_the_shortest_runs_learn_too(steps: int) -> None:
+    for warmup in (0.0, 0.05, 0.5, 1.0):
+        rates = _rates(_recipe(lr=1.0, warmup=warmup), steps)
+        assert all(0 < rate <= 1 for rate in rates) and max(rates) > 0.3
+
+
+def test_the_rate_is_a_function_of_the_step_alone() -> None:
+    recipe = _recipe(lr_scale={"weight": 0.1})
+    optimizer = o.build_optimizer(nn.Linear(1, 1), recipe)
+    forward = [
+        (o.set_learning_rate(optimizer, recipe, i, 30), [g["lr"] for g in optimizer.param_groups])
+        for i in range(30)
+    ]
+    for i in (29, 3, 3, 0, 17):
+        rate = o.set_learning_rate(optimizer, recipe, i, 30)
+        assert (rate, [g["lr"] for g in optimizer.param_groups]) == forward[i]
+
+
+def test_the_average_is_the_recursion_in_float64() -> None:
+    model = tiny.model()
+    average = o.make_average(model, 0.9)
+    floats = {n: v for n, v in model.state_dict().items() if v.is_floating_point()}
+    expected = {name: value.double().clone() for name, value in floats.items()}
+    generator = torch.Generator().manual_seed(0)
+    for update in range(25):
+        with torch.no_grad():
+            for p in model.parameters():
+                p.add_(torch.randn(p.shape, generator=generator))
+            for name, buffer in model.named_buffers():
+                if "running" in name:
+                    buffer.add_(torch.rand(buffer.shape, generator=generator))
+                if "tracked" in name:
+                    buffer.add_(1)
+        average.update_parameters(model)
+        # 0.1 at the start, as in TensorFlow's moving average; the first update is a copy.
+        decay = 0.0 if update == 0 else min(0.9, (1 + update) / (10 + update))
+        for name, value in model.state_dict().items():
+            if name in expected:
+                expected[name] = decay * expected[name] + (1 - decay) * value.double()
+    found = average.module.state_dict()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name].double(), value, rtol=1e-5, atol=1e-5)
+    counts = [value for name, value in found.items() if "tracked" in name]
+    assert counts and all(int(count) == 25 for count in counts)
+
+
+def test_what_never_changes_does_not_drift() -> None:
+    class_weights = torch.rand(313) + 0.1
+    model = SimplifiedModel(width=0.02, class_weights=class_weights)
+    average = o.make_average(model, 0.998)
+    for _ in range(50):
+        average.update_parameters(model)
+    tiny.assert_same_bits(average.module.state_dict(), model.state_dict())
+
+
+def test_the_average_is_apart_from_the_model() -> None:
+    model = tiny.model()
+    average = o.make_average(model, 0.9)
+    average.update_parameters(model)
+    with torch.no_grad():
+        model.head.weight.add_(1)
+    assert not torch.equal(average.module.state_dict()["head.weight"], model.head.weight)
