@@ -32,7 +32,7 @@ LEVELS = (
 )
 LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Arrows that still break the map; to be removed.
-KNOWN = {("report", "experiments")}
+KNOWN: set[tuple[str, str]] = set()
 NETS = ("base", "heads", "iizuka", "unet", "zhang", "zhang_released")
 NO_TORCH = ("errors", "paths", "storage", "training.config", "data.spec", "experiments.presets")
 HEAVY = {"torch", "torchvision", "torchmetrics", "timm", "accelerate", "safetensors"}

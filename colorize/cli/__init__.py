@@ -20,7 +20,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         "export": export,
         "notebook": study.notebook,
         "models": study.models,
-        "tables": study.tables,
     }
     try:
         if arguments and arguments[0] in commands:

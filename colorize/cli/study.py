@@ -1,4 +1,4 @@
-"""The commands of the studies: train, evaluate, tables, models, notebook."""
+"""The commands of the studies: train, evaluate, models, notebook."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from colorize import paths, storage
+from colorize import paths
 from colorize.errors import CheckpointError, MissingPriorError
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.experiment import Experiment
@@ -70,7 +70,7 @@ def train(arguments: list[str]) -> int:
 
 def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
     from colorize.experiments.run import is_trained, run_experiment, scale_folder, test_again
-    from colorize.report.cards import metrics_table
+    from colorize.report.tables import metrics_table
     from colorize.training.config import FitOptions
 
     if options.recipe:
@@ -111,15 +111,13 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--split-by", choices=("content", "folders"), default="content")
     parser.add_argument("--size", type=int, help="side of the center crop; default: as trained")
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON")
-    parser.add_argument("--card", type=Path, help="put the table between the marks of this card")
     options = parser.parse_args(arguments)
 
     from colorize.data.dataset import ColorizationDataset
     from colorize.evaluation.results import save_results
     from colorize.experiments.run import measure
     from colorize.models.hub import load_model
-    from colorize.report.cards import measured_section
-    from colorize.report.readme import replace_section
+    from colorize.report.tables import field_table, metrics_table, protocol
 
     model = load_model(options.model)
     size = options.size or model.input_size
@@ -133,15 +131,10 @@ def evaluate(arguments: list[str]) -> int:
         progress=True,
     )
     results = measure(model, dataset)
-    name = Path(options.model).stem
-    text = measured_section({name: results})
-    print(text)
+    named = {Path(options.model).stem: results}
+    print("\n\n".join((metrics_table(named), field_table(named), protocol(named))))
     if options.output:
         save_results(results, options.output)
-    if options.card:
-        card = replace_section(options.card.read_text(encoding="utf-8"), "results", text)
-        with storage.atomic_write(options.card) as temporary:
-            temporary.write_text(card, encoding="utf-8")
     return 0
 
 
@@ -153,20 +146,6 @@ def models(arguments: list[str]) -> int:
     from colorize.models.hub import list_models
 
     print("\n".join(list_models()) or "none yet; train one with: colorize train EXPERIMENT")
-    return 0
-
-
-def tables(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="colorize tables",
-        description="Write the tables of a README again, from the results in CHECKPOINTS.",
-    )
-    parser.add_argument("readme", type=Path)
-    options = parser.parse_args(arguments)
-
-    from colorize.report.readme import write_sections
-
-    write_sections(options.readme)
     return 0
 
 

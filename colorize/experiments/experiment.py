@@ -33,7 +33,7 @@ class Experiment:
         folder: below CHECKPOINTS, for runs of which there are many.
         colored_by: experiments whose colors a classifier of color pictures is tested on.
         beside: experiments of other images, tested on this one's as well for comparison.
-        choose_temperature: whether the temperature is chosen on validation, ``findings.best_temperature``.
+        choose_temperature: whether the temperature is chosen on the validation images.
         limits: where its colors are not to be trusted, for its card.
         tested: the weights that the results are of, "best" on validation or the "last".
     """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
@@ -33,14 +33,16 @@ from colorize.evaluation.evaluate import SWEEP, GreyBaseline, Recolored, evaluat
 from colorize.evaluation.results import load_results, machine, save_results
 from colorize.experiments.catalog import get_experiment
 from colorize.experiments.experiment import Experiment
+from colorize.experiments.presets import RECIPES
 from colorize.models import MODEL_CLASSES, BinHead, Colorizer, UNetModel
 from colorize.models.checkpoint import SUFFIX, load_checkpoint, load_weights, set_temperature
 from colorize.models.pretrained import encoder_weights
 from colorize.report.cards import write_card
-from colorize.report.findings import best_temperature
 from colorize.training.config import FitOptions
 from colorize.training.fit import fit, state_path
 from colorize.training.optim import initialise
+
+PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,18 @@ def is_trained(experiment: Experiment) -> bool:
     kept = (SUFFIX, ".json") if experiment.keeps_weights else (".json",)
     there = [(folder / f"{experiment.run}{end}").is_file() for end in kept]
     return all(there) and not state_path(folder, experiment.run).is_file()
+
+
+def command(experiment: Experiment) -> str:
+    """The command that trains an experiment as it is."""
+    name, scale, recipe = experiment.name, experiment.scale, experiment.recipe
+    words = [f"python -m colorize train {name} --scale {scale} --seed {experiment.seed}"]
+    standard = get_experiment(name, scale).recipe
+    if recipe.optimizer != standard.optimizer:
+        words += [f"--recipe {n}" for n, r in RECIPES.items() if r.optimizer == recipe.optimizer]
+    if recipe.epochs != standard.epochs:
+        words.append(f"--epochs {recipe.epochs:g}")
+    return " ".join(words)
 
 
 def load_splits(
@@ -119,7 +133,7 @@ def load_splits(
     return Splits(load("train"), load("val"), load("test"))
 
 
-def images_digest(dataset: ImageDataset) -> str:
+def names_digest(dataset: ImageDataset) -> str:
     """SHA-256 of the sorted names of the images, to know whether two sets are the same."""
     return hashlib.sha256("\n".join(sorted(dataset.names)).encode()).hexdigest()
 
@@ -131,9 +145,9 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
     again.
     """
     path = folder / f"prior-{spec.label}.json"
-    identity = images_digest(train_set)
+    identity = names_digest(train_set)
     counted = path.is_file() and path.with_suffix(".npy").is_file()
-    if not (counted and load_results(path).get("images_sha256") == identity):
+    if not (counted and load_results(path).get("names_sha256") == identity):
         whole = (
             torch.from_numpy(train_set.image(i)).movedim(-1, 0)[None] for i in range(len(train_set))
         )
@@ -145,7 +159,7 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
             "images": found.images,
             "pixels": found.pixels,
             "grid": f"{FILE_NAME}, nearest bin",
-            "images_sha256": identity,
+            "names_sha256": identity,
         }
         save_prior(found.counts, spec.label, record, folder=folder)
     return load_prior(spec.label, folder=folder)
@@ -275,10 +289,11 @@ def run_experiment(
         return {}
     results = {
         "experiment": dataclasses.asdict(experiment),
+        "command": command(experiment),
         "steps": fitted.steps,
         "images_seen": fitted.steps * recipe.batch_size,
         "seconds": fitted.curve[-1]["seconds"],
-        "precision": options.mixed_precision,
+        "precision": PRECISIONS[options.mixed_precision],
         "curve": fitted.curve,
         **run_test(experiment, splits),
     }
@@ -319,13 +334,13 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
     best = folder / f"{experiment.run}{SUFFIX}"
     tested = last if experiment.tested == "last" else best
     model = load_checkpoint(tested)
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"validation_sweep": []}
     if isinstance(model.output, BinHead):
         judges = [[rebalanced_accuracy()] for _ in SWEEP]
         # Temperatures are chosen on images that are not those of the test.
         found["validation_sweep"] = sweep(model, splits.val, SWEEP, judges=judges)
         if experiment.choose_temperature:
-            temperature = best_temperature(found["validation_sweep"])
+            temperature = _choose_temperature(found["validation_sweep"])
             for path in (best, last):
                 if path.is_file():
                     set_temperature(path, temperature)
@@ -336,7 +351,7 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
                 "images": len(part),
                 "grey_left_out": len(part.grey),
                 "rejected": len(part.rejected),
-                "images_sha256": images_digest(part),
+                "names_sha256": names_digest(part),
             }
             for name, part in (("train", splits.train), ("val", splits.val), ("test", splits.test))
         },
@@ -347,10 +362,24 @@ def run_test(experiment: Experiment, splits: Splits) -> dict[str, Any]:
     }
 
 
+def _choose_temperature(points: Sequence[Mapping[str, Any]]) -> float:
+    """Of a sweep, the temperature with the best rebalanced accuracy among those whose colorfulness
+    is within 5 % of the truth's; where that accuracy was not measured, or none is so near, the one
+    that is nearest to the truth's colorfulness.
+    """
+
+    def gap(point: Mapping[str, Any]) -> float:
+        return abs(point["colorfulness"]["mean"] / point["colorfulness_truth"]["mean"] - 1)
+
+    near = [p for p in points if gap(p) <= 0.05 and "value" in p["auc_rebalanced"]]
+    best = max(near, key=lambda p: p["auc_rebalanced"]["value"]) if near else min(points, key=gap)
+    return float(best["temperature"])
+
+
 def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -> dict[str, Any]:
     """What only some experiments are tested for."""
     last = run_folder(experiment) / f"{experiment.run}-last{SUFFIX}"
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"inputs": {}}
     if experiment.tested == "best" and last.is_file():
         found["test_last"] = evaluate(load_checkpoint(last), test)
     if experiment.colored_by:
@@ -358,7 +387,7 @@ def _test_others(experiment: Experiment, model: Colorizer, test: ImageDataset) -
     others = [get_experiment(name, experiment.scale) for name in experiment.beside]
     # On the same images their own results are all there is to say.
     beside = {e.name: _test_beside(e, test) for e in others if e.data != experiment.data}
-    return found | ({"beside": beside} if beside else {})
+    return found | {"beside": beside}
 
 
 def _test_inputs(experiment: Experiment, model: Colorizer, test: ImageDataset) -> dict[str, Any]:
@@ -392,6 +421,7 @@ def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
     judges = [field_judges(dataset.classes) if colors else []]
     judges += [[rebalanced_accuracy()] for _ in temperatures]
     test, *swept = sweep(model, dataset, [None, *temperatures], judges=judges, per_image=colors)
+    test.setdefault("images", {})
     grey = field_judges(dataset.classes, truth=False)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),

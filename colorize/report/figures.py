@@ -16,10 +16,13 @@ from torch import Tensor
 from colorize import paths, storage
 from colorize.color.lab import lab_to_rgb
 from colorize.errors import InputError
-from colorize.report.tables import METRICS, Results, measured
+from colorize.evaluation.evaluate import LabelledExample
+from colorize.report.statistics import Results, group_by_experiment, value_of
+from colorize.report.tables import METRICS
 
 _MIDDLE_L = 65.0
-_MARKS = "osD^vP*X<>ph"
+_MARKS = "osD^v"
+_ABLATION_METRICS = ("top1", "rmse_ab", "colorfulness")
 
 
 def save(figure: Figure, name: str, folder: Path | None = None) -> Figure:
@@ -73,19 +76,6 @@ def prior_figure(
     return figure
 
 
-def ab_histogram(ab: Tensor, bin_centers: Tensor) -> Figure:
-    """How often each ab value occurs in (N, 2, H, W) ab, on a logarithmic scale, with the bins."""
-    figure, (axes,) = _row(1, 5.2, 4.2)
-    edges = np.arange(-110, 111)
-    a, b = ab.movedim(1, -1).reshape(-1, 2).T.cpu().numpy()
-    drawn = axes.hist2d(b, a, bins=[edges, edges], norm=LogNorm(), cmap="viridis")[3]
-    axes.scatter(bin_centers[:, 1], bin_centers[:, 0], s=3, c="tab:red", label="bins in gamut")
-    ab_axes(axes)
-    axes.legend(loc="upper left", fontsize=8)
-    figure.colorbar(drawn, ax=axes, label="pixels")
-    return figure
-
-
 def learning_curves(results: Results) -> Figure:
     """Loss of training and validation for every model, and colorfulness along training."""
     require_some(results, "results")
@@ -132,11 +122,9 @@ def metric_bars(results: Results, metrics: Sequence[str], *, bounds: bool = True
     unknown = [m for m in metrics if m not in METRICS]
     if unknown:
         raise InputError(f"metrics: expected some of {', '.join(METRICS)}; got {unknown}")
-    runs: dict[str, list[Mapping[str, Any]]] = {}
-    for result in results.values():
-        runs.setdefault(result["experiment"]["name"], []).append(result)
+    runs = group_by_experiment(results)
     there = [
-        m for m in metrics if any(measured(r["test"], m) is not None for r in results.values())
+        m for m in metrics if any(value_of(r["test"], m) is not None for r in results.values())
     ]
     require_some(there, "metrics that were measured")
     figure, axes = _row(len(there), 3.2, 1.2 + 0.3 * len(runs))
@@ -154,45 +142,6 @@ def metric_bars(results: Results, metrics: Sequence[str], *, bounds: bool = True
         figure.legend(
             handles.values(), handles.keys(), loc="outside upper right", ncols=2, fontsize=8
         )
-    return figure
-
-
-def capacity_chart(
-    results: Results,
-    rates: Mapping[str, float],
-    metrics: Sequence[str] = ("rmse_ab", "colorfulness_error"),
-) -> Figure:
-    """Quality against parameters, and against the time of training, one point a run and one mark an
-    experiment.
-
-    Args:
-        rates: images a second that training takes in, by the class of the model, measured in one
-            run on one machine (``benchmarks/speed.py``); the time is that of the images that a
-            model has seen. Models without a rate are left out.
-    """
-    shown = [r for r in results.values() if r["experiment"]["model"] in rates]
-    require_some(shown, "results with a rate")
-    names = list(dict.fromkeys(r["experiment"]["name"] for r in shown))
-    figure = Figure(figsize=(8.4, 2.8 * len(metrics) + 0.8), layout="constrained")
-    grid = figure.subplots(len(metrics), 2, squeeze=False, sharey="row")
-    for line, metric in zip(grid, metrics, strict=True):
-        for r in shown:
-            name = r["experiment"]["name"]
-            index = names.index(name)
-            minutes = r["images_seen"] / rates[r["experiment"]["model"]] / 60
-            value = measured(r["test"], metric)
-            if value is None:
-                continue
-            mark, color = _MARKS[index % len(_MARKS)], f"C{index % 10}"
-            for axis, x in zip(line, (r["parameters"] / 1e6, minutes), strict=True):
-                axis.plot(x, METRICS[metric].scale * value, mark, color=color, ms=7, label=name)
-        line[0].set_ylabel(METRICS[metric].title)
-        for axis, title in zip(line, ("million parameters", "minutes of training"), strict=True):
-            axis.set_xlabel(title)
-            axis.set_xlim(left=0, right=1.05 * axis.get_xlim()[1])
-            axis.grid(color="0.92")
-    handles = _handles(grid.flatten())
-    figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=3, fontsize=8)
     return figure
 
 
@@ -269,12 +218,103 @@ def comparison_grid(
     return figure
 
 
+def ablation_figure(
+    results: Results, prefix: str, metrics: Sequence[str] = _ABLATION_METRICS
+) -> Figure:
+    """By how much each experiment of a subject differs from its joint net: a dot for every seed,
+    and the bar of their mean.
+
+    A seed is also a division of the images, so the two are compared on the same test images;
+    experiments that were tested on others (study B's split_by) are left out.
+
+    Raises:
+        InputError: when there is no result of the joint net of that subject.
+    """
+    grouped = {
+        name: {run["experiment"]["seed"]: run for run in runs}
+        for name, runs in group_by_experiment(results).items()
+        if name.startswith(f"{prefix}-")
+    }
+    joint = grouped.pop(f"{prefix}-joint", {})
+    if not joint:
+        raise InputError(f"results: expected those of {prefix}-joint, got none")
+    grouped.pop(f"{prefix}-tail", None)
+    figure = Figure(figsize=(3.2 * len(metrics) + 1.2, 0.29 * len(grouped) + 1.2))
+    figure.set_layout_engine("constrained")
+    panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
+    for axes, metric in zip(panels, metrics, strict=True):
+        shown = METRICS[metric]
+        axes.axvline(0, color="0.6", lw=0.8, ls="--", zorder=0)
+        for row, runs in enumerate(reversed(grouped.values())):
+            changes = {}
+            for seed in runs.keys() & joint.keys():
+                ours, theirs = runs[seed]["test"], joint[seed]["test"]
+                if metric in ours:
+                    changes[seed] = shown.factor * (ours[metric]["mean"] - theirs[metric]["mean"])
+            if changes:
+                mean = sum(changes.values()) / len(changes)
+                axes.plot([mean, mean], [row - 0.32, row + 0.32], color="black", lw=1.6)
+            for seed, value in changes.items():
+                axes.plot(value, row, _MARKS[seed % len(_MARKS)], color=f"C{seed % 10}", ms=4.5)
+        arrow = {"higher": ", more is better", "lower": ", less is better", None: ""}
+        axes.set_title(f"Δ {shown.title}{arrow[shown.better]}", fontsize=9)
+        axes.set_ylim(-0.7, len(grouped) - 0.3)
+        axes.grid(axis="y", color="0.92")
+        axes.tick_params(labelsize=8)
+    names = [name.removeprefix(f"{prefix}-") for name in reversed(grouped)]
+    panels[0].set_yticks(range(len(names)), names)
+    seeds = sorted({seed for runs in grouped.values() for seed in runs})
+    handles = [
+        panels[-1].plot([], [], _MARKS[s % len(_MARKS)], color=f"C{s % 10}", ms=4.5)[0]
+        for s in seeds
+    ]
+    labels = [f"seed {seed}" for seed in seeds]
+    figure.legend(
+        handles,
+        labels,
+        title=f"difference from {prefix}-joint",
+        loc="outside lower center",
+        ncols=len(seeds),
+        fontsize=8,
+        title_fontsize=8,
+        frameon=False,
+    )
+    return figure
+
+
+def labelled_figure(examples: Sequence[LabelledExample]) -> Figure:
+    """One column an example: the grey input, the prediction with its label, and the truth.
+
+    Raises:
+        InputError: when there is no example.
+    """
+    if not examples:
+        raise InputError("examples: expected at least one, got none")
+    figure = Figure(figsize=(1.45 * len(examples) + 0.5, 5.4))
+    figure.set_layout_engine("constrained")
+    panels = figure.subplots(3, len(examples), squeeze=False)
+    for column, example in enumerate(examples):
+        right = example.predicted == example.label
+        for axes, image in zip(
+            panels[:, column], (example.grey, example.colored, example.truth), strict=True
+        ):
+            axes.imshow(image)
+            axes.set_xticks([])
+            axes.set_yticks([])
+        said = f"{example.predicted}\n{100 * example.confidence:.0f} %"
+        panels[1, column].set_title(said, fontsize=8, color="C2" if right else "C3")
+        panels[2, column].set_title(example.label, fontsize=8)
+    for axes, title in zip(panels[:, 0], ("input", "prediction", "original"), strict=True):
+        axes.set_ylabel(title, fontsize=9)
+    return figure
+
+
 def _draw_bar(axis: Axes, row: int, tests: Sequence[Mapping[str, Any]], metric: str) -> None:
-    scale = METRICS[metric].scale
-    values = [scale * v for test in tests if (v := measured(test, metric)) is not None]
+    scale = METRICS[metric].factor
+    values = [scale * v for test in tests if (v := value_of(test, metric)) is not None]
     if not values:
         return
-    first = next(test for test in tests if measured(test, metric) is not None)
+    first = next(test for test in tests if value_of(test, metric) is not None)
     # A metric of all images together has no spread, but may know the share of each image.
     single = first.get("images", {}).get(metric)
     spread = first[metric].get("std", float(np.std(single)) if single else 0.0)
@@ -286,9 +326,9 @@ def _draw_bar(axis: Axes, row: int, tests: Sequence[Mapping[str, Any]], metric: 
 
 
 def _draw_bounds(axis: Axes, result: Mapping[str, Any], metric: str) -> None:
-    scale = METRICS[metric].scale
-    grey = measured(result["grey"], metric)
-    truth = measured(result["test"], f"{metric}_truth")
+    scale = METRICS[metric].factor
+    grey = value_of(result["grey"], metric)
+    truth = value_of(result["test"], f"{metric}_truth")
     if grey is not None:
         axis.axvline(scale * grey, color="grey", ls="--", label="grey")
     if truth is not None:

@@ -16,23 +16,21 @@ import numpy as np
 import pytest
 import torch
 from helpers import tiny
-from helpers.made_up import study
 from helpers.tiny import light as light
 from PIL import Image
 
 from colorize import paths
 from colorize.cli import main
 from colorize.cli.study import GROUPS
-from colorize.evaluation.results import load_results, save_results
+from colorize.evaluation.results import load_results
 from colorize.experiments.catalog import EXPERIMENTS
-from colorize.experiments.study_a import STUDY_A, STUDY_A_VARIANTS
+from colorize.experiments.study_a import STUDY_A_VARIANTS
 from colorize.models import EuclideanModel
 from colorize.photo.colorize import colorize_image
-from colorize.report import answers, cards
 
 pytestmark = pytest.mark.usefixtures("light")
 
-COMMANDS = ("train", "evaluate", "export", "notebook", "models", "tables")
+COMMANDS = ("train", "evaluate", "export", "notebook", "models")
 
 
 @pytest.fixture(autouse=True)
@@ -717,18 +715,13 @@ def test_evaluate(
     folder.mkdir(parents=True)
     for i, patch in enumerate(tiny.patches(5, 53)):
         Image.fromarray(patch).save(folder / f"{i}.png")
-    begin, end = "<!-- results: written by colorize tables -->", "<!-- /results -->"
-    card = tmp_path / "card.md"
-    card.write_text(f"# photo\n{begin}\n{end}\n", encoding="utf-8")
     out = tmp_path / "measured.json"
     arguments = ["evaluate", "photo", "--data", str(tmp_path / "data"), "-o", str(out)]
-    assert main([*arguments, "--size", "32", "--card", str(card)]) == 0
+    assert main([*arguments, "--size", "32"]) == 0
     results = load_results(out)
     assert results["test"]["n"] == 5
     expected = f"{results['test']['psnr']['mean']:.2f} ±"
     assert expected in capsys.readouterr().out
-    assert expected in card.read_text(encoding="utf-8")
-    assert cards.field_table({"photo": results}) in card.read_text(encoding="utf-8")
     assert "none of ImageNet's" in results["test"]["recognized"]["missing"]
     assert "nowhere" in _refused(["evaluate", "photo", "--data", "nowhere"], capsys)
     assert "'dream'" in _refused(["evaluate", "dream", "--data", str(tmp_path / "data")], capsys)
@@ -767,48 +760,8 @@ def test_evaluate_one_split_of_a_set_that_is_divided(models: Path, tmp_path: Pat
     assert counts["train"] == 3 and counts["val"] + counts["test"] == 4
 
 
-def test_tables_of_a_file_without_marks(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text("# nothing here\n", encoding="utf-8")
-    assert "marks" in _refused(["tables", str(readme)], capsys)
-    assert readme.read_text(encoding="utf-8") == "# nothing here\n"
-    assert "none.md" in _refused(["tables", str(tmp_path / "none.md")], capsys)
-
-
 def test_groups_of_experiments() -> None:
     assert GROUPS["study-a-variants"] == tuple(STUDY_A_VARIANTS)
     assert GROUPS["study-a-repeated"] == ("rebalanced-ours", "simplified")
     assert set().union(*GROUPS.values()) == set(EXPERIMENTS)
     assert not set(GROUPS) & set(EXPERIMENTS)
-
-
-def test_tables_writes_what_the_results_say(home: Path, tmp_path: Path) -> None:
-    results = study("simplified", "rebalanced-ours", "simplified-patches", seeds={"simplified": 2})
-    for name, found in results.items():
-        folder = home / "CHECKPOINTS" / found["experiment"]["folder"]
-        save_results(found, folder / f"{name}.json")
-        if found["experiment"]["seed"] == 0 and not found["experiment"]["folder"]:
-            tiny.save_tiny(folder / f"{name}.safetensors")
-    begin, end = "<!-- {}: written by colorize tables -->\n", "<!-- /{} -->\n"
-    names = ("experiments", "results", "study-a-answers", "study-b", "study-b-answers")
-    marks = [f"## {name}\n{begin.format(name)}{end.format(name)}" for name in names]
-    readme = tmp_path / "README.md"
-    readme.write_text("# Title\n" + "".join(marks) + "# End\n", encoding="utf-8")
-    assert main(["tables", str(readme)]) == 0
-    text = readme.read_text(encoding="utf-8")
-    parts = {n: text.split(begin.format(n))[1].split(end.format(n))[0].strip() for n in names}
-    loaded = {n: load_results(p) for n, p in ((p.stem, p) for p in home.rglob("*.json"))}
-    order = ("rebalanced-ours", "simplified", "simplified-patches", "simplified-seed1")
-    ordered = {name: loaded[name] for name in order}
-    assert parts["study-a-answers"] == answers.answers(ordered)
-    assert "`simplified` against `rebalanced-ours`: RMSE ab" in parts["study-a-answers"]
-    assert "seeds of `simplified` (2)" in parts["study-a-answers"]
-    assert parts["results"] == cards.results_section(ordered)
-    # The nine and their claims; the variants are in the tables of results.
-    assert parts["experiments"].count("\n") == 1 + len(STUDY_A)
-    assert text.startswith("# Title\n") and text.endswith("# End\n")
-    once = readme.read_bytes()
-    assert main(["tables", str(readme)]) == 0
-    assert readme.read_bytes() == once

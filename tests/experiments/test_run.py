@@ -35,7 +35,6 @@ from colorize.experiments.study_b import STUDY_B
 from colorize.models import SimplifiedModel
 from colorize.models.checkpoint import load_checkpoint, read_info, save_checkpoint, set_temperature
 from colorize.models.hub import load_model
-from colorize.report.findings import best_temperature
 from colorize.training.config import FitOptions
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -128,7 +127,7 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
         part = getattr(splits, name)
         assert results["data"][name]["images"] == len(part) > 0
         assert results["data"][name]["grey_left_out"] == len(part.grey)
-        assert results["data"][name]["images_sha256"] == r.images_digest(part)
+        assert results["data"][name]["names_sha256"] == r.names_digest(part)
     model = load_model(home / "CHECKPOINTS" / "quick" / "simplified.safetensors")
     assert model.input_size == 64
     assert results["parameters"] == sum(p.numel() for p in model.parameters())
@@ -138,7 +137,7 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
     for name in ("sweep", "validation_sweep"):
         assert [point["temperature"] for point in results[name]] == list(SWEEP)
     assert results["validation_sweep"][0]["n"] == len(splits.val) != len(splits.test)
-    assert results["precision"] == "no"
+    assert results["precision"] == "float32"
     last = load_model(home / "CHECKPOINTS" / "quick" / "simplified-last.safetensors")
     assert results["test_last"] == evaluate(last, splits.test)
     own = results["sweep"][SWEEP.index(0.38)]
@@ -241,7 +240,7 @@ def test_every_experiment_makes_a_step_at_quick_scale(
     assert len(results["sweep"]) == (len(SWEEP) if quantized else 0)
     swept = results.get("validation_sweep", [])
     assert [point["n"] for point in swept] == [1] * len(results["sweep"])
-    assert ("images" in results["test"]) == (name != "ncd-class")
+    assert bool(results["test"]["images"]) == (name != "ncd-class")
     model = load_checkpoint(folder / experiment.folder / f"{name}.safetensors")
     assert type(model).__name__ == experiment.model
     assert experiment.options.items() <= model.config.items()
@@ -331,7 +330,7 @@ def test_what_an_experiment_grew_from_is_tested_on_its_images(home: Path) -> Non
     experiment, splits = get_experiment("simplified-final", "quick"), _few()
     folder = home / "CHECKPOINTS" / "quick"
     tiny.save_tiny(folder / "simplified-final.safetensors", tiny.vivid_model(0))
-    assert "beside" not in r.run_test(experiment, splits), "the bundled photographs are the same"
+    assert not r.run_test(experiment, splits)["beside"], "the bundled photographs are the same"
     other = dataclasses.replace(experiment.data, label="others")
     experiment = dataclasses.replace(experiment, data=other)
     missing = r.run_test(experiment, splits)["beside"]
@@ -390,13 +389,13 @@ def test_what_keeps_no_weights_is_trained_when_its_numbers_are_there(home: Path)
 def test_the_digest_of_images_is_of_their_names_in_any_order() -> None:
     one = tiny.dataset(3, first=4)
     expected = hashlib.sha256("\n".join(sorted(one.names)).encode()).hexdigest()
-    assert r.images_digest(one) == expected
+    assert r.names_digest(one) == expected
     turned = ImageDataset("patches", tiny.CROP, False, classes=["astronaut"], grey="keep")
     names = enumerate(reversed(one.names))
     turned.adopt(tiny.Scanned(name, 0, False, tiny.patches(3, 4)[i]) for i, name in names)
-    assert r.images_digest(turned) == expected
-    assert r.images_digest(tiny.dataset(3, first=5)) != expected
-    assert r.images_digest(tiny.dataset(2, first=4)) != expected
+    assert r.names_digest(turned) == expected
+    assert r.names_digest(tiny.dataset(3, first=5)) != expected
+    assert r.names_digest(tiny.dataset(2, first=4)) != expected
 
 
 def test_a_temperature_that_is_chosen_is_that_of_validation(home: Path) -> None:
@@ -406,7 +405,7 @@ def test_a_temperature_that_is_chosen_is_that_of_validation(home: Path) -> None:
     for run in (r.run_experiment, r.test_again):
         options: dict[str, Any] = {"options": QUIET} if run is r.run_experiment else {}
         results = run(experiment, splits=splits, **options)
-        chosen = best_temperature(results["validation_sweep"])
+        chosen = r._choose_temperature(results["validation_sweep"])
         for end in ("", "-last"):
             config = load_checkpoint(folder / f"simplified{end}.safetensors").config
             assert config["temperature"] == chosen

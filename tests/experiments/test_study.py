@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 from helpers import tiny
-from helpers.made_up import result
 from helpers.tiny import light as light
 
 from colorize.errors import DataError
@@ -44,7 +43,7 @@ def _few() -> Splits:
 
 def _leave(experiment: Experiment) -> dict[str, object]:
     """Results of a run, and weights where they are kept."""
-    found = {**result(experiment.name, seed=experiment.seed, scale="quick")}
+    found = {"experiment": {"name": experiment.name, "seed": experiment.seed}}
     folder = run_folder(experiment)
     path = save_results(found, folder / f"{experiment.run}.json")
     if experiment.keeps_weights:

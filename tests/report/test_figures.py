@@ -21,6 +21,7 @@ from skimage.color import lab2rgb
 from colorize.color.bins import published_bin_centers
 from colorize.color.prior import class_weights, smooth_prior
 from colorize.errors import ColorizeError, InputError
+from colorize.evaluation.evaluate import LabelledExample
 from colorize.report import figures as p
 
 METRICS = ("rmse_ab", "rmse_rgb", "psnr", "ssim", "colorfulness")
@@ -53,7 +54,7 @@ def _results(names: int = 3) -> dict[str, dict[str, Any]]:
         sweep = [{"temperature": t, **_measured(50 + i)} for t in temperatures]
         test, grey = _measured(i), _measured(99)
         results[f"model {i}"] = {
-            "experiment": {"name": f"model {i}", "model": "Small" if i else "Large"},
+            "experiment": {"name": f"model {i}", "seed": 0, "model": "Small" if i else "Large"},
             "images_seen": 60_000 * (i + 1),
             "parameters": 1_500_000 * (i + 1),
             "curve": curve,
@@ -64,15 +65,13 @@ def _results(names: int = 3) -> dict[str, dict[str, Any]]:
     return results
 
 
-RATES = {"Large": 50.0, "Small": 100.0}
-
-
 def _seeds() -> dict[str, dict[str, Any]]:
     """Three models; the second ran with three seeds, and the rebalanced accuracy of the first and
     of its second run was not measured."""
     results = _results()
     for seed in (1, 2):
         own = {**results["model 1"], "test": _measured(20 + seed)}
+        own["experiment"] = {**own["experiment"], "seed": seed}
         results[f"model 1-seed{seed}"] = own
     for i, result in enumerate(results.values()):
         result["test"]["auc_rebalanced"] = {"value": 0.5 + i / 100}
@@ -94,22 +93,16 @@ def _pictures(count: int, seed: int = 0) -> list[np.ndarray]:
     return [rng.integers(0, 256, (24, 32, 3), dtype=np.uint8) for _ in range(count)]
 
 
-def _ab() -> torch.Tensor:
-    return torch.rand(2, 2, 16, 16) * 100 - 50
-
-
 FIGURES: dict[str, Callable[[], Figure]] = {
     "bins": lambda: p.bins_figure(CENTERS),
     "prior": lambda: p.prior_figure(_priors(), CENTERS),
     "weights": lambda: p.prior_figure(
         _priors(), CENTERS, {k: class_weights(v) for k, v in _priors().items()}
     ),
-    "histogram": lambda: p.ab_histogram(_ab(), CENTERS),
     "curves": lambda: p.learning_curves(_results(5)),
     "one curve": lambda: p.learning_curves(_results(1)),
     "bars": lambda: p.metric_bars(_results(), METRICS),
     "bars of seeds": lambda: p.metric_bars(_seeds(), ("rmse_ab", "auc_rebalanced")),
-    "capacity": lambda: p.capacity_chart(_results(4), RATES, ("rmse_ab", "psnr")),
     "temperature": lambda: p.temperature_curves(_results()),
     "grid": lambda: p.comparison_grid({"grey": _pictures(3), "ours": _pictures(3)}),
     "titled": lambda: p.comparison_grid({"": _pictures(2)}, ["T = 1", "T = 0"]),
@@ -176,21 +169,6 @@ def test_priors_are_drawn_as_they_are(weighted: bool) -> None:
     # One scale for all, or the panels could not be compared.
     norms = {(a.collections[0].norm.vmin, a.collections[0].norm.vmax) for a in panels[:2]}
     assert len(norms) == 1
-
-
-def test_the_histogram_counts_every_pixel_once() -> None:
-    ab = _ab()
-    figure = p.ab_histogram(ab, CENTERS)
-    axes = figure.axes[0]
-    mesh, dots = axes.collections
-    counts: np.ndarray = np.ma.filled(np.ma.asarray(mesh.get_array()), 0)
-    assert counts.sum() == 2 * 16 * 16
-    np.testing.assert_allclose(np.asarray(dots.get_offsets()), CENTERS.numpy()[:, ::-1])
-    one = torch.tensor([20.5, -30.5]).view(1, 2, 1, 1).expand(1, 2, 4, 4)
-    mesh = p.ab_histogram(one, CENTERS).axes[0].collections[0]
-    counts = np.ma.filled(np.ma.asarray(mesh.get_array()), 0).reshape(220, 220)
-    # b = -30.5 is the 80th column of -110, -109, ..., and a = 20.5 the 131st row.
-    assert counts[130, 79] == counts.sum() == 16
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 7])
@@ -326,57 +304,6 @@ def test_a_metric_that_nobody_measured_has_no_panel() -> None:
         p.metric_bars(_results(), ("lpips", "fid"))
 
 
-def test_capacity_is_parameters_and_time_at_the_rate_of_the_net() -> None:
-    results = _results(4)
-    results["model 3"]["test"]["psnr"] = {"missing": "it was not measured"}
-    figure = p.capacity_chart(results, RATES, ("rmse_ab", "psnr"))
-    assert len(figure.axes) == 4
-    for place, axes in enumerate(figure.axes):
-        metric = ("rmse_ab", "psnr")[place // 2]
-        drawn: list[Any] = list(axes.get_lines())
-        shown = [name for name in results if (name, metric) != ("model 3", "psnr")]
-        assert [line.get_label() for line in drawn] == shown
-        for line, name in zip(drawn, shown, strict=True):
-            own = results[name]
-            rate = RATES[own["experiment"]["model"]]
-            x = own["parameters"] / 1e6 if place % 2 == 0 else own["images_seen"] / rate / 60
-            assert list(line.get_xdata()) == [pytest.approx(x)]
-            assert list(line.get_ydata()) == [pytest.approx(own["test"][metric]["mean"])]
-        assert axes.get_xlim()[0] == 0
-        assert axes.get_xlabel() == ("million parameters", "minutes of training")[place % 2]
-    # 60,000 images at 50 a second.
-    first: Any = figure.axes[1].get_lines()[0]
-    assert list(first.get_xdata()) == [pytest.approx(20)]
-    looks = {(line.get_marker(), line.get_color()) for line in figure.axes[0].get_lines()}
-    assert len(looks) == 4
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == list(results)
-
-
-def test_the_seeds_of_an_experiment_look_alike_and_are_named_once() -> None:
-    figure = p.capacity_chart(_seeds(), RATES, ("rmse_ab",))
-    drawn: list[Any] = list(figure.axes[0].get_lines())
-    looks = [(line.get_marker(), line.get_color()) for line in drawn]
-    # model 0, 1 and 2, and two more seeds of model 1.
-    assert len(drawn) == 5 and looks[1] == looks[3] == looks[4] and len(set(looks)) == 3
-    (legend,) = figure.legends
-    assert [text.get_text() for text in legend.get_texts()] == ["model 0", "model 1", "model 2"]
-
-
-def test_the_legend_of_capacity_names_what_only_a_further_metric_has() -> None:
-    results = _results(3)
-    del results["model 1"]["test"]["rmse_ab"]
-    (legend,) = p.capacity_chart(results, RATES, ("rmse_ab", "psnr")).legends
-    assert {text.get_text() for text in legend.get_texts()} == set(results)
-
-
-def test_capacity_leaves_out_what_has_no_rate() -> None:
-    figure = p.capacity_chart(_results(3), {"Large": 50.0})
-    assert [line.get_label() for line in figure.axes[0].get_lines()] == ["model 0"]
-    with pytest.raises(InputError, match="results with a rate: expected at least one"):
-        p.capacity_chart(_results(3), {"Huge": 50.0})
-
-
 def test_temperature_curves_are_of_the_models_that_have_one() -> None:
     results = _results(3)
     figure = p.temperature_curves(results)
@@ -432,7 +359,6 @@ def test_bad_input() -> None:
         lambda: p.learning_curves({}),
         lambda: p.metric_bars({}, ["psnr"]),
         lambda: p.metric_bars(_results(), []),
-        lambda: p.capacity_chart({}, RATES),
         lambda: p.temperature_curves({}),
         lambda: p.prior_figure({}, CENTERS),
         lambda: p.prior_figure(_priors(), CENTERS, {"plain": torch.ones(313)}),
@@ -442,7 +368,6 @@ def test_bad_input() -> None:
         "curves",
         "bars",
         "no metric",
-        "capacity",
         "temperature",
         "prior",
         "a weight missing",
@@ -473,3 +398,22 @@ def test_a_figure_that_cannot_be_drawn_leaves_the_old_one(tmp_path: Path) -> Non
         p.save(broken, "a", tmp_path)
     assert (tmp_path / "a.png").read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+
+
+def test_the_ablation_has_the_differences_from_the_joint_net(fruit: dict[str, Any]) -> None:
+    figure = p.ablation_figure(fruit, "ncd")
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert len(names) == len(fruit) / 3 - 2 and "joint" not in names and "tail" not in names
+    _png(figure)
+    with pytest.raises(InputError, match="dogs-joint"):
+        p.ablation_figure(fruit, "dogs")
+
+
+def test_labelled_images_are_marked() -> None:
+    image = np.zeros((8, 8, 3), np.uint8)
+    examples = [
+        LabelledExample(image, image, image, "Apple", 0.913, "Apple"),
+        LabelledExample(image, image, image, "Pear", 0.4, "Plum"),
+    ]
+    titles = [axes.get_title() for axes in p.labelled_figure(examples).axes]
+    assert "Apple" in titles[2] and "Pear" in titles[3] and titles[4:] == ["Apple", "Plum"]

@@ -1,74 +1,153 @@
-"""How numbers are written: tables, digits, which way is better."""
+"""Tables and cards: every number in them is one of the results."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
+import numpy as np
 import pytest
-from helpers.made_up import MACHINE, cells
 
+from colorize.errors import DataError
+from colorize.experiments.catalog import EXPERIMENTS
+from colorize.report import cards
 from colorize.report import tables as t
 
-
-class Found(NamedTuple):
-    mean: float
-    decided: bool = True
+Results = dict[str, dict[str, Any]]
 
 
-def test_a_table() -> None:
-    text = t.table(["a", "b"], [["1", "2"], ["3", "4"]])
-    assert text == "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"
-    assert cells(text) == [["a", "b"], ["1", "2"], ["3", "4"]]
-    assert t.table(["a"], []) == "| a |\n| --- |"
+def _rows(table: str) -> dict[str, dict[str, str]]:
+    """First cell of a row -> its cells by the title of their column."""
+    lines = [line for line in table.splitlines() if line.startswith("|")]
+    header, _, *rows = ([cell.strip() for cell in line[1:-1].split("|")] for line in lines)
+    assert all(len(row) == len(header) for row in rows)
+    return {row[0]: dict(zip(header, row, strict=True)) for row in rows}
 
 
-def test_spread() -> None:
-    value = {"mean": 15.256, "std": 5.304}
-    assert t.spread(value) == "15.26 ± 5.30"
-    assert t.spread(value, 0) == "15 ± 5"
-    # What JSON has in place of an infinite PSNR.
-    perfect: dict[str, Any] = {"mean": None, "std": None}
-    assert t.spread(perfect) == "∞"
+def _number(cell: str) -> float:
+    return float(cell.split()[0])
 
 
-@pytest.mark.parametrize(
-    ("found", "expected"),
-    [
-        ({"psnr": {"mean": 2, "std": 1.0}}, 2.0),
-        ({"psnr": {"value": 0.25}}, 0.25),
-        ({"psnr": {"mean": 0.0, "std": 0.0}}, 0.0),
-        ({"psnr": {"mean": None, "std": None}}, None),
-        ({"psnr": {"missing": "no weights"}}, None),
-        ({"ssim": {"mean": 1.0}}, None),
-    ],
-)
-def test_what_was_measured(found: dict[str, dict[str, float]], expected: float | None) -> None:
-    assert t.measured(found, "psnr") == expected
+def test_metrics_are_those_of_the_results(study_a: Results) -> None:
+    rows = _rows(t.metrics_table(study_a)) | {}
+    field = _rows(t.field_table(study_a))
+    assert {*study_a, "grey", "truth", "euclidean, last step"} <= rows.keys()
+    for name, result in study_a.items():
+        for key in t.ERROR_METRICS:
+            cell, digits = rows[name][t.METRICS[key].title], t.METRICS[key].digits
+            assert _number(cell) == pytest.approx(result["test"][key]["mean"], abs=10**-digits)
+            std = result["test"][key]["std"]
+            assert float(cell.split("±")[1]) == pytest.approx(std, abs=10**-digits)
+        share = 100 * result["test"]["auc_rebalanced"]["value"]
+        assert _number(field[name]["AuC, rebalanced [%]"]) == pytest.approx(share, abs=0.1)
+    grey = study_a["euclidean"]["grey"]["rmse_ab"]["mean"]
+    assert _number(rows["grey"]["RMSE ab"]) == pytest.approx(grey, abs=0.01)
+    assert rows["truth"]["RMSE ab"] == "0.00" and _number(field["truth"]["AuC [%]"]) == 100
+    assert "LPIPS" not in field["grey"], "nobody measured it"
 
 
-@pytest.mark.parametrize(
-    ("metric", "up", "down"),
-    [
-        *((m, "better", "worse") for m in ("psnr", "ssim", "auc", "auc_rebalanced", "top1")),
-        *((m, "better", "worse") for m in ("recognized", "recognized_own", "top5")),
-        *((m, "worse", "better") for m in ("rmse_ab", "rmse_rgb", "colorfulness_error")),
-        *((m, "worse", "better") for m in ("lpips", "fid")),
-        ("colorfulness", "more", "less"),
-    ],
-)
-def test_verdicts_go_the_way_of_the_metric(metric: str, up: str, down: str) -> None:
-    assert t.verdict(metric, Found(0.1)) == up and t.verdict(metric, Found(-0.1)) == down
-    assert t.verdict(metric, Found(9.0, decided=False)) == "not decided"
+def test_what_was_not_measured_is_empty_or_said(study_a: Results, fruit: Results) -> None:
+    assert "FID" in t.field_table(study_a).split("\n\n")[1]
+    labelled = _rows(t.metrics_table({n: fruit[n] for n in ("ncd-class", "ncd-color")}))
+    assert labelled["ncd-class"]["PSNR [dB]"] == "" == labelled["ncd-color"]["top-1 [%]"]
+    assert _number(labelled["ncd-class"]["top-1 [%]"]) > 0
+    # The PSNR of equal images is infinite, which JSON does not have.
+    study_a["euclidean"]["test"]["psnr"] = {"mean": None, "std": None}
+    assert _rows(t.metrics_table(study_a))["euclidean"]["PSNR [dB]"] == "∞"
 
 
-def test_every_metric_has_a_name_of_its_own_and_shares_are_in_percent() -> None:
-    titles = [m.title for m in t.METRICS.values()]
-    assert len(set(titles)) == len(titles)
-    for metric in t.METRICS.values():
-        assert (metric.scale == 100) == ("[%]" in metric.title)
-        assert "|" not in metric.title
+def test_other_nets_on_the_same_images_have_rows(results: Results) -> None:
+    rows = _rows(t.metrics_table({"simplified-final": results["simplified-final"]}))
+    also = results["simplified-final"]["beside"]["simplified"]["psnr"]["mean"]
+    assert _number(rows["simplified, same images"]["PSNR [dB]"]) == pytest.approx(also, abs=0.01)
 
 
-def test_the_machine_in_words() -> None:
-    assert t.hardware(MACHINE) == "Linux x86_64, 2 cores, no GPU, torch 2.9.1"
-    assert t.hardware({**MACHINE, "gpu": "Tesla T4"}) == "Linux x86_64, Tesla T4, torch 2.9.1"
+def test_means_and_deviations_over_the_seeds(fruit: Results) -> None:
+    rows = _rows(t.seeds_table(fruit, t.ABLATION_METRICS))
+    values = [
+        100 * fruit[f"ncd-joint{end}"]["test"]["top1"]["mean"] for end in ("", "-seed1", "-seed2")
+    ]
+    mean, std = (float(part) for part in rows["ncd-joint"]["top-1 [%]"].split("±"))
+    assert mean == pytest.approx(np.mean(values), abs=0.1)
+    assert std == pytest.approx(np.std(values, ddof=1), abs=0.1)
+    assert rows["ncd-joint"]["seeds"] == "3" and rows["ncd-class"]["RMSE ab"] == ""
+    assert len(rows) == len(fruit) / 3 + 1 and "±" in rows["grey"]["RMSE ab"]
+
+
+def test_differences_from_the_baseline(study_a: Results) -> None:
+    rows = _rows(t.differences_table(study_a))
+    # The baseline of "unbalanced" is not among them, "euclidean" has none.
+    assert list(rows) == ["simplified"] and rows["simplified"]["baseline"] == "rebalanced-ours"
+    found = t.difference(study_a, "simplified", "rebalanced-ours", "psnr")
+    cell = rows["simplified"]["PSNR [dB]"].replace("[", "").replace("]", "").replace(",", "")
+    assert [float(part) for part in cell.split()] == pytest.approx(list(found or ()), abs=0.01)
+
+
+def test_what_a_classifier_of_color_makes_of_other_colors(fruit: Results) -> None:
+    rows = _rows(t.inputs_table(fruit, "ncd-class-true"))
+    assert list(rows)[:2] == ["true color", "grey"]
+    changes = [
+        100 * (run["inputs"]["ncd-joint"]["top1"]["mean"] - run["inputs"]["grey"]["top1"]["mean"])
+        for name, run in fruit.items()
+        if name.startswith("ncd-class-true")
+    ]
+    cell = rows["colored by ncd-joint"]["top-1 [%] against grey"]
+    assert _number(cell) == pytest.approx(np.mean(changes), abs=0.1)
+    with pytest.raises(DataError, match="dogs-class-true"):
+        t.inputs_table(fruit, "dogs-class-true")
+
+
+def test_failures_are_images_that_have_much_of_something(study_a: Results) -> None:
+    result = study_a["simplified"]
+    images = result["test"]["images"]
+    busiest = np.argsort(images["busyness"], kind="stable")[-(len(images["busyness"]) // 4) :]
+    error = np.array(images["rmse_ab"])
+    rows = _rows(t.failures_table("simplified", result))
+    cell = rows[t.CONTENTS["busyness"]]["grey, most"]
+    assert cell == f"{np.mean(np.array(result['grey']['images']['rmse_ab'])[busiest]):.2f}"
+    chosen = t.failures(result, 3)
+    first = chosen[t.CONTENTS["busyness"]]
+    assert sorted(first) == sorted(sorted(busiest, key=lambda i: -error[i])[:3])
+    indices = [i for some in chosen.values() for i in some]
+    assert len(indices) == len(set(indices)) == 12
+
+
+def test_classes_have_names(study_a: Results) -> None:
+    rows = _rows(t.classes_table("simplified", study_a["simplified"], 2))
+    errors = [float(row["RMSE ab, simplified"]) for row in rows.values()]
+    assert len(rows) == 4 and errors == sorted(errors, reverse=True)
+    assert not any(name.startswith("n0") for name in rows)
+    assert t.class_name("n04146614") == "school bus" and t.class_name("Apple") == "Apple"
+
+
+def test_the_table_of_experiments() -> None:
+    rows = _rows(t.experiments_table({name: vars(e) for name, e in EXPERIMENTS.items()}))
+    for name, experiment in EXPERIMENTS.items():
+        assert rows[f"`{name}`"]["baseline"] == (experiment.baseline or "")
+        assert rows[f"`{name}`"]["claim"] == experiment.claim
+
+
+@pytest.mark.parametrize("name", ["euclidean", "simplified-final", "photo", "joint-ncd"])
+def test_a_card_has_what_its_checkpoint_stands_on(name: str, results: Results) -> None:
+    result = results[name]
+    text = cards.card(result)
+    test, recipe = result["test"], result["experiment"]["recipe"]
+    for part in (
+        f"{result['parameters']:,} parameters",
+        f"{result['images_seen']:,} images",
+        f"n = {test['n']}",
+        f"{test['psnr']['mean']:.2f} ± {test['psnr']['std']:.2f}",
+        f"precision {result['precision']}",
+        f"{recipe['epochs']:g} epochs",
+        cards.TERMS[result["experiment"]["data"]["name"]],
+        result["command"],
+        t.hardware(result["machine"]),
+    ):
+        assert part in text, part
+    assert "None" not in text and "nan" not in text
+
+
+def test_a_table_of_what_was_only_measured(results: Results) -> None:
+    """``colorize evaluate`` knows no experiment."""
+    result = results["photo-tried-lambda-0.8"]
+    assert t.protocol({"mine": result}).startswith(f"n = {result['test']['n']} images; ")
+    assert _rows(t.metrics_table({"mine": result})).keys() >= {"mine", "grey"}

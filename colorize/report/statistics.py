@@ -1,0 +1,154 @@
+"""How much two experiments differ, and how far chance goes: one 95 % interval by Student's t."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from scipy import stats
+
+Result = Mapping[str, Any]
+Results = Mapping[str, Result]
+"""Results by the name of the run, as ``run_experiment`` returns them."""
+
+_CONFIDENCE = 0.95
+
+
+class Difference(NamedTuple):
+    """Mean of a difference and its 95 % interval, nan where nothing tells how far chance goes."""
+
+    mean: float
+    low: float
+    high: float
+
+    @property
+    def decided(self) -> bool:
+        """Whether zero lies outside the interval."""
+        return self.low > 0 or self.high < 0
+
+
+def group_by_experiment(results: Results) -> dict[str, list[Result]]:
+    """Name of the experiment -> its runs by seed; the experiments in the order of the results."""
+    runs: dict[str, list[Result]] = {}
+    for result in results.values():
+        runs.setdefault(result["experiment"]["name"], []).append(result)
+    return {
+        name: sorted(group, key=lambda result: int(result["experiment"]["seed"]))
+        for name, group in runs.items()
+    }
+
+
+def value_of(test: Mapping[str, Any], metric: str) -> float | None:
+    """A metric of a test: the mean over its images, or the value of them all; None for neither."""
+    entry = test.get(metric, {})
+    value = entry.get("mean", entry.get("value"))
+    return None if value is None else float(value)
+
+
+def same_images(one: Result, other: Result) -> bool:
+    """Whether two runs were tested on the same images."""
+
+    def identity(result: Result) -> tuple[Any, ...]:
+        return result["experiment"]["data"], result["data"]["test"]
+
+    return identity(one) == identity(other)
+
+
+def paired_difference(changes: Sequence[float]) -> Difference:
+    """Mean of paired differences, with the interval of the paired t test."""
+    return _interval(statistics.fmean(changes), [(_variance_of_mean(changes), len(changes) - 1)])
+
+
+def difference(results: Results, name: str, baseline: str, metric: str) -> Difference | None:
+    """Difference of a metric from the experiment ``baseline`` to the experiment ``name``.
+
+    Where each seed has its own division of the images, the pairs are the runs of one seed.
+    Otherwise the pairs are the test images, and the interval has a second part for another
+    training: the variance between seeds, pooled over the experiments that ran with several.
+
+    Returns:
+        None where the two have no such metric of the same test images.
+    """
+    groups = group_by_experiment(results)
+    runs, others = groups.get(name, []), groups.get(baseline, [])
+    if runs and runs[0]["experiment"]["data"]["reseed"]:
+        return _difference_by_seed(runs, others, metric)
+    tests, other_tests = _tests_of_same_images(runs, others, baseline)
+    values, other_values = _values(tests, metric), _values(other_tests, metric)
+    if not values or not other_values:
+        return None
+    variance, freedom = seed_variance(results, metric)
+    return _interval(
+        statistics.fmean(values) - statistics.fmean(other_values),
+        [
+            (_paired_variance(tests[0], other_tests[0], metric), tests[0]["n"] - 1),
+            (variance * (1 / len(values) + 1 / len(other_values)), freedom),
+        ],
+    )
+
+
+def seed_variance(results: Results, metric: str) -> tuple[float, int]:
+    """Variance of a metric between trainings that differ by their seed only, pooled over the
+    experiments that ran with several, and its degrees of freedom; 0 and 0 when none did.
+    """
+    squares, freedom = 0.0, 0
+    for runs in group_by_experiment(results).values():
+        values = _values([run["test"] for run in runs], metric)
+        if len(values) > 1:
+            squares += (len(values) - 1) * statistics.variance(values)
+            freedom += len(values) - 1
+    return (squares / freedom, freedom) if freedom else (0.0, 0)
+
+
+def _difference_by_seed(
+    runs: Sequence[Result], others: Sequence[Result], metric: str
+) -> Difference | None:
+    other_of = {other["experiment"]["seed"]: other for other in others}
+    changes = []
+    for run in runs:
+        other = other_of.get(run["experiment"]["seed"])
+        if other is not None and same_images(run, other):
+            value, before = value_of(run["test"], metric), value_of(other["test"], metric)
+            if value is not None and before is not None:
+                changes.append(value - before)
+    return paired_difference(changes) if changes else None
+
+
+def _tests_of_same_images(
+    runs: Sequence[Result], others: Sequence[Result], baseline: str
+) -> tuple[list[Any], list[Any]]:
+    """The tests of both; of ``baseline`` on the images of ``runs``, where it was tested there."""
+    if not runs:
+        return [], []
+    if others and same_images(runs[0], others[0]):
+        return [run["test"] for run in runs], [other["test"] for other in others]
+    also = runs[0]["beside"].get(baseline)
+    return ([runs[0]["test"]], [also]) if also and "n" in also else ([], [])
+
+
+def _values(tests: Sequence[Mapping[str, Any]], metric: str) -> list[float]:
+    return [value for test in tests if (value := value_of(test, metric)) is not None]
+
+
+def _paired_variance(one: Mapping[str, Any], other: Mapping[str, Any], metric: str) -> float:
+    values, other_values = one["images"].get(metric), other["images"].get(metric)
+    if values is None or other_values is None:
+        return 0.0
+    return _variance_of_mean([a - b for a, b in zip(values, other_values, strict=True)])
+
+
+def _variance_of_mean(changes: Sequence[float]) -> float:
+    return statistics.variance(changes) / len(changes) if len(changes) > 1 else 0.0
+
+
+def _interval(mean: float, parts: Sequence[tuple[float, int]]) -> Difference:
+    """By parts of the variance with their degrees of freedom, after Welch and Satterthwaite."""
+    known = [(variance, freedom) for variance, freedom in parts if variance > 0]
+    total = sum(variance for variance, _ in known)
+    if not total:
+        return Difference(mean, math.nan, math.nan)
+    freedom = total**2 / sum(variance**2 / own for variance, own in known)
+    low, high = stats.t.interval(_CONFIDENCE, freedom, mean, math.sqrt(total))
+    return Difference(mean, float(low), float(high))
