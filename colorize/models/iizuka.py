@@ -180,7 +180,7 @@ class IizukaModel(Colorizer):
             self.color_branch = _ColorBranch(output.channels, quantized, style)
 
     def forward(self, x: Tensor) -> Prediction:
-        """(N, in_channels, H, W) L, or lab, to raw color (N, channels, H/2, W/2) and (N, classes) logits.
+        """(N, in_channels, H, W) L, or lab, to raw color (N, channels, H/2, W/2) and class logits.
 
         H and W are multiples of 8; logits over bins are (N, Q, H/4, W/4).
         """

@@ -82,8 +82,8 @@ def fit(
     state lies beside them as ``<name>.state.pt``; Ctrl-C saves it at the end of the step.
 
     Args:
-        model: trained in place from the weights it has (``colorize.training.optim.initialise`` sets those
-            of ``recipe.init``); holds the last weights (or their average) afterwards.
+        model: trained in place from the weights it has (``training.optim.initialise`` sets those of
+            ``recipe.init``); holds the last weights (or their average) afterwards.
         resume: continue the unfinished run of that name; when there is none, start it.
         metadata: more entries for the checkpoints, anything JSON can hold.
         keep_state: leave the state of the finished run for the caller to delete, who has more to

@@ -146,6 +146,22 @@ def run(folder: Path, *, resume: bool = False, net: Colorizer | None = None, **c
     )
 
 
+def learn(
+    net: Colorizer, batch: dict[str, Tensor], *, steps: int, lr: float
+) -> list[dict[str, float]]:
+    """Adam on one batch; every loss before each step. Tests look at the least of them: a run of one
+    seed is chaotic, and another processor rounds differently."""
+    optimizer = torch.optim.Adam(net.parameters(), lr=lr)
+    losses = []
+    for _ in range(steps):
+        optimizer.zero_grad()
+        found = net.loss(batch)
+        found["loss"].backward()
+        optimizer.step()
+        losses.append({name: float(value.detach()) for name, value in found.items()})
+    return losses
+
+
 def timeless(curve: list[dict[str, float]]) -> list[dict[str, float]]:
     """A learning curve without what no two runs can share."""
     return [{k: v for k, v in point.items() if k != "seconds"} for point in curve]

@@ -264,7 +264,7 @@ Damage = Callable[[dict[str, Any]], Any]
         lambda r: {**r, "config": None},
     ],
     ids=[
-        *("text", "list", "no model", "no config", "no input_size", "no format", "no extra"),
+        *("text", "list", "no model", "no config", "no look_size", "no format", "no extra"),
         *("odd option", "null config"),
     ],
 )
@@ -374,7 +374,7 @@ def test_a_run_that_was_killed_while_saving_leaves_no_model_to_choose(
     folder = home / "CHECKPOINTS"
     c.save_checkpoint(tiny.model(), folder / "good.safetensors")
     script = (
-        "import os, sys; from pathlib import Path; from colorize.paths import replacing\n"
+        "import os, sys; from pathlib import Path; from colorize.storage import atomic_write\n"
         "with atomic_write(Path(sys.argv[1])) as path: path.write_bytes(b'half'); os._exit(9)"
     )
     target = str(folder / "other.safetensors")
