@@ -178,7 +178,7 @@ def test_the_record(tmp_path: Path) -> None:
     assert info.config["target"] == "onehot" and info.config["width"] == 0.02
 
 
-@pytest.mark.parametrize("key", ["format", "config", "input_size"])
+@pytest.mark.parametrize("key", ["format", "config", "look_size"])
 def test_an_entry_of_the_caller_does_not_replace_one_of_ours(key: str, tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     try:
@@ -257,7 +257,7 @@ Damage = Callable[[dict[str, Any]], Any]
         lambda r: "[1, 2]",
         lambda r: {k: v for k, v in r.items() if k != "model"},
         lambda r: {k: v for k, v in r.items() if k != "config"},
-        lambda r: {k: v for k, v in r.items() if k != "input_size"},
+        lambda r: {k: v for k, v in r.items() if k != "look_size"},
         lambda r: {k: v for k, v in r.items() if k != "format"},
         lambda r: {k: v for k, v in r.items() if k != "extra"},
         lambda r: {**r, "config": {**r["config"], "heads": 3}},
