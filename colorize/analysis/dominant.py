@@ -25,7 +25,8 @@ from colorize.errors import InputError
 
 GREY_CHROMA = 10.0
 """A dominant color of less chroma is called grey: its hue says little, to the eye and in numbers.
-Not the limit of ``colorize.data.is_grey``, which asks for images without one colored pixel."""
+Not the limit of ``colorize.data.decode.is_grey``, which asks for images without one colored
+pixel."""
 
 _STARTS = 4
 

@@ -133,7 +133,7 @@ def class_strips(palettes: DominantColors) -> Figure:
     """A row for each class: its dominant colors, each as wide as its share.
 
     Args:
-        palettes: of ``colorize.analysis.class_palettes``.
+        palettes: of ``colorize.analysis.dominant.class_palettes``.
     """
     require_some(palettes, "palettes")
     names = [palettes.classes[label] for label in palettes.labels]
