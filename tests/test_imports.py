@@ -49,8 +49,11 @@ MODULES = sorted(set(SOURCES) - {"colorize"})
 
 
 def _imported(module: str) -> Iterator[str]:
+    return _imports_of(SOURCES[module], module)
+
+
+def _imports_of(path: Path, module: str) -> Iterator[str]:
     """Every import in the file, also those inside functions, as full dotted names."""
-    path = SOURCES[module]
     package = module if path.name == "__init__.py" else module.rpartition(".")[0]
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -87,6 +90,17 @@ def test_no_arrow_points_up(module: str) -> None:
             assert imported != whole or module == whole, f"{module} imports its own package"
         elif (own, _part(imported)) not in KNOWN:
             assert LEVEL[_part(imported)] < LEVEL[own], f"{module} must not import {imported}"
+
+
+def test_the_downloader_stands_beside_the_library() -> None:
+    """It uses a few packages of the library. None imports it; ``hub`` still does so by name."""
+    folder = PACKAGE.parent / "DOWNLOADER"
+    for path in sorted(folder.glob("*.py")):
+        for imported in _imports_of(path, f"DOWNLOADER.{path.stem}"):
+            if imported.startswith("colorize."):
+                assert _part(imported) in {"errors", "experiments", "paths", "storage"}, path.name
+    for module in MODULES:
+        assert not any(name.split(".")[0] == "DOWNLOADER" for name in _imported(module)), module
 
 
 def test_imports_have_no_circle() -> None:
