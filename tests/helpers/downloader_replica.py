@@ -341,7 +341,7 @@ def start(
     """The command line in a process of its own, with another table of sources."""
     pickled = to.with_name(to.name + ".table")
     pickled.write_bytes(pickle.dumps(table))
-    search = os.pathsep.join([str(CHECKOUT), str(Path(__file__).parent)])
+    search = os.pathsep.join([str(CHECKOUT), str(Path(__file__).parents[1])])
     return subprocess.Popen(
         [sys.executable, "-c", before + _COMMAND, str(pickled), *arguments, "--to", str(to)],
         env={**os.environ, "PYTHONPATH": search},
