@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from pprint import pprint
 
 from colorize import paths
 from colorize.errors import CheckpointError, MissingPriorError
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
-from colorize.experiments.experiment import Experiment
+from colorize.experiments.experiment import ResolvedExperiment
 from colorize.experiments.presets import RECIPES, SCALES
 from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
 from colorize.experiments.study_b import STUDY_B, SUBJECTS
@@ -44,6 +46,7 @@ def train(arguments: list[str]) -> int:
     )
     parser.add_argument("--resume", action="store_true", help="continue an unfinished run")
     parser.add_argument("--again", action="store_true", help="train anew what is trained already")
+    parser.add_argument("--show", action="store_true", help="only print what the runs are")
     parser.add_argument("--test", action="store_true", help="only test what is trained, again")
     parser.add_argument("--precision", choices=("no", "fp16", "bf16"), default="no")
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch")
@@ -54,13 +57,16 @@ def train(arguments: list[str]) -> int:
     parser.add_argument("--full-precision", action="store_true", help="checkpoints in float32")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU")
     options = parser.parse_args(arguments)
-    names = [n for word in options.experiments for n in GROUPS.get(word, (word,))]
-    chosen = [get_experiment(name, options.scale) for name in names]
+    names = [name for word in options.experiments for name in _names(word, options.scale)]
+    chosen = [get_experiment(name, options.scale, s) for s in options.seed for name in names]
 
     failed = 0
-    for experiment in (replace(e, seed=seed) for seed in options.seed for e in chosen):
+    for experiment in map(partial(_changed, options=options), chosen):
         try:
-            _train_one(experiment, options)
+            if options.show:
+                pprint(experiment)
+            else:
+                _train_one(experiment, options)
         except (MissingPriorError, CheckpointError) as error:
             # What one experiment lacks does not stop the others.
             print(f"colorize: {experiment.run}: {error}", file=sys.stderr)
@@ -68,19 +74,28 @@ def train(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
-def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
-    from colorize.experiments.run import is_trained, run_experiment, scale_folder, test_again
-    from colorize.report.tables import metrics_table
-    from colorize.training.config import FitOptions
+def _names(word: str, scale: str) -> list[str]:
+    """Of a group those experiments that exist at the scale; a single name as it is."""
+    if word not in GROUPS:
+        return [word]
+    return [name for name in GROUPS[word] if scale in EXPERIMENTS[name].scales]
 
+
+def _changed(experiment: ResolvedExperiment, options: argparse.Namespace) -> ResolvedExperiment:
+    """The experiment with the recipe and the length that were asked for."""
     if options.recipe:
         experiment = experiment.with_recipe(options.recipe)
     epochs = experiment.recipe.epochs if options.epochs is None else options.epochs
-    experiment = replace(experiment, recipe=replace(experiment.recipe, epochs=epochs))
-    if options.test:
-        print(metrics_table({experiment.run: test_again(experiment, options.data)}))
-        return
-    if is_trained(experiment) and not options.again:
+    return replace(experiment, recipe=replace(experiment.recipe, epochs=epochs))
+
+
+def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> None:
+    from colorize.experiments.files import is_trained, scale_folder
+    from colorize.experiments.run import run_experiment
+    from colorize.report.tables import metrics_table
+    from colorize.training.config import FitOptions
+
+    if is_trained(experiment) and not (options.again or options.test):
         print(f"{experiment.run} is trained already; --again trains it anew")
         return
     settings = FitOptions(
@@ -94,7 +109,9 @@ def _train_one(experiment: Experiment, options: argparse.Namespace) -> None:
         cpu=options.cpu,
         half=not options.full_precision,
     )
-    results = run_experiment(experiment, options.data, resume=options.resume, options=settings)
+    results = run_experiment(
+        experiment, options.data, train=not options.test, resume=options.resume, options=settings
+    )
     if results:
         print(metrics_table({experiment.run: results}))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from colorize.errors import InputError
-from colorize.experiments.experiment import Experiment
+from colorize.experiments.experiment import Experiment, ResolvedExperiment, resolve
 from colorize.experiments.photo_model import PHOTO
 from colorize.experiments.study_a import STUDY_A, STUDY_A_VARIANTS
 from colorize.experiments.study_b import JOINT, STUDY_B
@@ -11,12 +11,8 @@ from colorize.experiments.study_b import JOINT, STUDY_B
 EXPERIMENTS: dict[str, Experiment] = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_B, **JOINT, **PHOTO}
 
 
-def get_experiment(name: str, scale: str = "paper") -> Experiment:
-    """The experiment of that name at that scale.
-
-    Raises:
-        InputError: when there is no such experiment or scale.
-    """
+def get_experiment(name: str, scale: str = "paper", seed: int = 0) -> ResolvedExperiment:
+    """The experiment of that name at a scale, ready for ``run_experiment``."""
     if name not in EXPERIMENTS:
         raise InputError(f"experiment: expected one of {', '.join(EXPERIMENTS)}; got {name!r}")
-    return EXPERIMENTS[name].scaled(scale)
+    return resolve(EXPERIMENTS[name], scale, seed)

@@ -1,4 +1,4 @@
-"""One experiment: a model, and by what it differs from the one before it."""
+"""What an experiment is: as it is written, and as it is at one scale."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from colorize.data.spec import DataSpec
 from colorize.errors import InputError
-from colorize.experiments.presets import PAPER, RECIPES, SCALES, SETTINGS
+from colorize.experiments.presets import RECIPES, SCALES, SETTINGS
 from colorize.training.config import Recipe
 
 
 @dataclass(frozen=True)
 class Experiment:
-    """One trained model of the study.
+    """One trained model of the studies, as it is written; ``resolve`` gives what follows from it.
 
     Attributes:
         name: with the seed, where it is not 0, the name of its checkpoint.
@@ -24,15 +24,16 @@ class Experiment:
         prior: None for no rebalancing, "imagenet" for the authors', "train" for the training set's.
         smoothing: of the prior: None, "ab" (over the plane) or "index" (as the study did).
         lam: share of the uniform distribution in the rebalancing, equation 4.
-        baseline: the experiment that differs from this one by one thing.
+        baseline: the experiment that this one is compared with; they differ by one thing.
         init_from: the experiment whose trained weights are the start.
         pretrained: whether the encoder starts from its ImageNet weights.
         preset: what is on the images; ``SETTINGS`` has its images and recipe for each scale.
+        scales: at which it says something that no other experiment says.
         recipe_changes: what differs from the preset's recipe.
         data_changes: what differs from the preset's choice of images.
         folder: below CHECKPOINTS, for runs of which there are many.
-        colored_by: experiments whose colors a classifier of color pictures is tested on.
-        beside: experiments of other images, tested on this one's as well for comparison.
+        colored_by: experiments whose colors a classifier of color images is tested on.
+        also_test: experiments of other images, tested on this one's as well for comparison.
         choose_temperature: whether the temperature is chosen on the validation images.
         limits: where its colors are not to be trusted, for its card.
         tested: the weights that the results are of, "best" on validation or the "last".
@@ -49,17 +50,27 @@ class Experiment:
     init_from: str | None = None
     pretrained: bool = False
     preset: str = "vehicles"
+    scales: tuple[str, ...] = SCALES
     recipe_changes: Mapping[str, Any] = field(default_factory=dict)
     data_changes: Mapping[str, Any] = field(default_factory=dict)
     folder: str = ""
     colored_by: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
+    also_test: tuple[str, ...] = ()
     choose_temperature: bool = False
     limits: str = ""
     tested: str = "best"
-    data: DataSpec = SETTINGS["vehicles"]["paper"].data
-    recipe: Recipe = PAPER
-    scale: str = "paper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResolvedExperiment(Experiment):
+    """An experiment at one scale, with one seed: all that training and testing need.
+
+    ``options`` have the width of the scale; ``recipe`` and ``data`` have the changes.
+    """
+
+    data: DataSpec
+    recipe: Recipe
+    scale: str
     seed: int = 0
 
     @property
@@ -73,39 +84,38 @@ class Experiment:
         the numbers do."""
         return not self.folder and self.seed == 0
 
-    def scaled(self, scale: str) -> Experiment:
-        """The same experiment on another scale: ``"paper"``, ``"small"`` or ``"quick"``.
-
-        Raises:
-            InputError: when there is no such scale.
-        """
-        if scale not in SCALES:
-            raise InputError(f"scale: expected one of {', '.join(SCALES)}; got {scale!r}")
-        setting = SETTINGS[self.preset][scale]
-        options = {key: value for key, value in self.options.items() if key != "width"}
-        if setting.width is not None:
-            options["width"] = setting.width
-        return replace(
-            self,
-            options=options,
-            data=replace(setting.data, **self.data_changes),
-            recipe=replace(setting.recipe, **self.recipe_changes),
-            scale=scale,
-        )
-
-    def with_recipe(self, name: str) -> Experiment:
-        """The same run by the optimizer settings of ``"paper"`` or ``"fast"``, at its own size.
-
-        Raises:
-            InputError: when there is no such recipe.
-        """
+    def with_recipe(self, name: str) -> ResolvedExperiment:
+        """The same run by the optimizer settings of ``"paper"`` or ``"fast"``, at its own size."""
         if name not in RECIPES:
             raise InputError(f"recipe: expected one of {', '.join(RECIPES)}; got {name!r}")
         kept = ("epochs", "batch_size", "crop", "test_crop", "rotation", "zoom", "aging")
-        own = {key: getattr(self.recipe, key) for key in kept}
-        return replace(self, recipe=replace(RECIPES[name], **own))
+        size = {key: getattr(self.recipe, key) for key in kept}
+        return replace(self, recipe=replace(RECIPES[name], **size))
+
+
+def resolve(experiment: Experiment, scale: str, seed: int = 0) -> ResolvedExperiment:
+    """Give an experiment the images, the recipe and the width of a scale."""
+    if scale not in SCALES:
+        raise InputError(f"scale: expected one of {', '.join(SCALES)}; got {scale!r}")
+    if scale not in experiment.scales:
+        raise InputError(
+            f"{experiment.name}: at {scale} scale it would repeat another experiment; expected "
+            f"the scale {' or '.join(experiment.scales)}"
+        )
+    setting = SETTINGS[experiment.preset][scale]
+    width = {} if setting.width is None else {"width": setting.width}
+    return ResolvedExperiment(
+        **{
+            **vars(experiment),
+            "options": {**experiment.options, **width},
+            "data": replace(setting.data, **experiment.data_changes),
+            "recipe": replace(setting.recipe, **experiment.recipe_changes),
+            "scale": scale,
+            "seed": seed,
+        }
+    )
 
 
 def by_name(*experiments: Experiment) -> dict[str, Experiment]:
-    """Experiments in their order, by name, at the scale of the paper."""
-    return {experiment.name: experiment.scaled("paper") for experiment in experiments}
+    """Experiments in their order, by name."""
+    return {experiment.name: experiment for experiment in experiments}

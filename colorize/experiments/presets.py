@@ -132,7 +132,6 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         "small": Setting(
             DataSpec(_TINY, "tiny-dogs", TINY_DOGS, reseed=True), replace(_FAST_B, epochs=8), 0.25
         ),
-        "quick": Setting(_BUNDLED_CLASSES, replace(_QUICK, epochs=3, rotation=0.1), 0.125),
     },
 }
 """By subject, then by scale."""

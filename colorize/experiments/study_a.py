@@ -26,13 +26,11 @@ STUDY_A: dict[str, Experiment] = by_name(
     Experiment(
         "unbalanced",
         "Soft targets over the nearest bins let the net learn which colors are neighbors.",
-        options={"target": "soft"},
         baseline="unbalanced-onehot",
     ),
     Experiment(
         "rebalanced",
         "Class rebalancing with ImageNet's prior brings back the rare, saturated colors.",
-        options={"target": "soft"},
         prior="imagenet",
         baseline="unbalanced",
     ),
@@ -40,7 +38,6 @@ STUDY_A: dict[str, Experiment] = by_name(
         "rebalanced-smooth",
         "Smoothing the prior over the ab plane does not hurt (the study smoothed along the index, "
         "and found that it does).",
-        options={"target": "soft"},
         prior="imagenet",
         smoothing="ab",
         baseline="rebalanced",
@@ -48,7 +45,6 @@ STUDY_A: dict[str, Experiment] = by_name(
     Experiment(
         "rebalanced-ours",
         "The prior of the training set itself fits a narrow subject better than ImageNet's.",
-        options={"target": "soft"},
         prior="train",
         smoothing="ab",
         baseline="rebalanced-smooth",
@@ -58,7 +54,6 @@ STUDY_A: dict[str, Experiment] = by_name(
         "At most two convolutions a block and 416 channels: half the parameters, nearly the same "
         "pictures.",
         model="SimplifiedModel",
-        options={"target": "soft"},
         prior="train",
         smoothing="ab",
         baseline="rebalanced-ours",
@@ -66,23 +61,21 @@ STUDY_A: dict[str, Experiment] = by_name(
     Experiment(
         "rebalanced-ours-final",
         "More classes and a longer training, from scratch, generalise further.",
-        options={"target": "soft"},
         prior="train",
         smoothing="ab",
         baseline="rebalanced-ours",
-        beside=("rebalanced-ours",),
+        also_test=("rebalanced-ours",),
         preset="vehicles-final",
     ),
     Experiment(
         "simplified-final",
         "Fine-tuning the simplified net on more classes reaches as far as training from scratch.",
         model="SimplifiedModel",
-        options={"target": "soft"},
         prior="train",
         smoothing="ab",
         baseline="simplified",
         init_from="simplified",
-        beside=("simplified",),
+        also_test=("simplified",),
         preset="vehicles-final",
     ),
 )
@@ -99,6 +92,7 @@ STUDY_A_VARIANTS: dict[str, Experiment] = by_name(
         name="rebalanced-smooth-index",
         claim="Smoothing the prior along the index of the bins, as the study did.",
         smoothing="index",
+        baseline="rebalanced-smooth",
         folder="ablation",
     ),
     replace(
@@ -107,6 +101,8 @@ STUDY_A_VARIANTS: dict[str, Experiment] = by_name(
         claim="Training on patches of the pictures holds overfitting back.",
         baseline="simplified",
         preset="vehicles-patches",
+        # At the paper's scale every run is on patches.
+        scales=("small", "quick"),
         folder="ablation",
     ),
     replace(
@@ -115,6 +111,8 @@ STUDY_A_VARIANTS: dict[str, Experiment] = by_name(
         claim="The optimizer settings of the paper, in place of ours.",
         baseline="simplified",
         recipe_changes=_PAPER_OPTIMIZER,
+        # At the paper's scale every run has them.
+        scales=("small", "quick"),
         folder="ablation",
     ),
 )

@@ -1,10 +1,11 @@
-"""The ablation of study B: Iizuka et al. 2016 on fruit and dogs, each run against its parent."""
+"""The ablation of study B: Iizuka et al. 2016 on fruit and dogs, each run against its baseline."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from colorize.experiments.experiment import Experiment, by_name
+from colorize.experiments.presets import SCALES
 
 ALPHA = 1 / 300
 """Weight of the classification loss in the paper."""
@@ -17,9 +18,11 @@ SUBJECTS = {"ncd": "fruit", "dogs": "dogs"}
 
 def _ablation(prefix: str, subject: str) -> list[Experiment]:
     joint = f"{prefix}-joint"
+    # At quick scale both subjects have the photographs of our dependencies.
+    scales = SCALES if prefix == "ncd" else ("paper", "small")
 
     def run(name: str, claim: str, **changes: Any) -> Experiment:
-        settings = {"model": "JointModel", "baseline": joint, **changes}
+        settings = {"model": "JointModel", "baseline": joint, "scales": scales, **changes}
         return Experiment(
             f"{prefix}-{name}",
             claim,
@@ -42,6 +45,7 @@ def _ablation(prefix: str, subject: str) -> list[Experiment]:
             "color",
             "The net that only colors: what it lacks against the joint one is the label.",
             model="ColorizationOnlyModel",
+            baseline=None,
         ),
         run(
             "class",
@@ -95,6 +99,7 @@ def _ablation(prefix: str, subject: str) -> list[Experiment]:
             "Study B's split: the last of the sorted files, so the classes tested were never seen.",
             options={"alpha": ALPHA},
             data_changes={"split_by": "tail", "reseed": False},
+            scales=("paper", "small"),
         ),
     ]
 

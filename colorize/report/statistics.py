@@ -124,7 +124,7 @@ def _tests_of_same_images(
         return [], []
     if others and same_images(runs[0], others[0]):
         return [run["test"] for run in runs], [other["test"] for other in others]
-    also = runs[0]["beside"].get(baseline)
+    also = runs[0]["also_tested"].get(baseline)
     return ([runs[0]["test"]], [also]) if also and "n" in also else ([], [])
 
 

@@ -284,7 +284,7 @@ def _rows_of_models(
         yield [name, *(_cell(result["test"], m, spread=spread) for m in metrics)]
         if result.get("test_last") and spread:
             yield [f"{name}, last step", *(_cell(result["test_last"], m) for m in metrics)]
-        for other, test in result.get("beside", {}).items():
+        for other, test in result.get("also_tested", {}).items():
             if "missing" not in test:
                 yield [f"{other}, same images", *(_cell(test, m, spread=spread) for m in metrics)]
     first = next(iter(results.values()))

@@ -95,7 +95,7 @@ def test_other_images_are_compared_where_the_baseline_was_tested_on_them(
 ) -> None:
     names = ("simplified-final", "simplified")
     final = results["simplified-final"]
-    one, other = (t["images"]["psnr"] for t in (final["test"], final["beside"]["simplified"]))
+    one, other = (t["images"]["psnr"] for t in (final["test"], final["also_tested"]["simplified"]))
     runs = {name: results[name] for name in names}
     found = _difference(runs, *names, "psnr")
     assert found.mean == pytest.approx(np.mean(one) - np.mean(other), abs=1e-3)

@@ -57,7 +57,7 @@ def test_what_was_not_measured_is_empty_or_said(study_a: Results, fruit: Results
 
 def test_other_nets_on_the_same_images_have_rows(results: Results) -> None:
     rows = _rows(t.metrics_table({"simplified-final": results["simplified-final"]}))
-    also = results["simplified-final"]["beside"]["simplified"]["psnr"]["mean"]
+    also = results["simplified-final"]["also_tested"]["simplified"]["psnr"]["mean"]
     assert _number(rows["simplified, same images"]["PSNR [dB]"]) == pytest.approx(also, abs=0.01)
 
 

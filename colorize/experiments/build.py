@@ -1,0 +1,195 @@
+"""What a run starts from: images, the prior of their colors, class weights, the untrained model."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from inspect import signature
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from colorize import paths
+from colorize.color.bins import FILE_NAME, published_bin_centers, save_bin_centers
+from colorize.color.prior import (
+    class_weights,
+    count_bins,
+    load_prior,
+    save_prior,
+    smooth_prior,
+    smooth_prior_along_index,
+)
+from colorize.data.bundled import bundled_dataset
+from colorize.data.dataset import ColorizationDataset, Split, SplitBy
+from colorize.data.items import ImageDataset
+from colorize.data.spec import DataSpec
+from colorize.errors import CheckpointError
+from colorize.evaluation.results import load_results
+from colorize.experiments.experiment import ResolvedExperiment
+from colorize.experiments.files import run_files, scale_folder
+from colorize.models import MODEL_CLASSES, BinHead, Colorizer, UNetModel
+from colorize.models.checkpoint import load_weights
+from colorize.models.pretrained import encoder_weights
+from colorize.training.optim import initialise
+
+
+@dataclass(frozen=True)
+class Splits:
+    """Training, validation and test images of one data set; no image is in two of them."""
+
+    train: ImageDataset
+    val: ImageDataset
+    test: ImageDataset
+
+
+def load_splits(
+    experiment: ResolvedExperiment, root: Path | None = None, *, progress: bool = False
+) -> Splits:
+    """Load the images of an experiment.
+
+    Args:
+        root: a folder or .zip with the data set; None for ``DATA/<name>``.
+    """
+    spec, recipe = experiment.data, experiment.recipe
+    root = paths.data() / spec.name if root is None else root
+    seed = experiment.seed if spec.reseed else 0
+
+    def load(split: Split) -> ImageDataset:
+        train = split == "train"
+        size = recipe.crop if train else recipe.test_crop
+        if spec.name == "bundled":
+            return bundled_dataset(
+                size,
+                train,
+                split=split,
+                split_by="patch" if spec.split_by == "patch" else "photograph",
+                seed=seed,
+                rotation=recipe.rotation,
+                zoom=recipe.zoom,
+            )
+        return ColorizationDataset(
+            root,
+            size,
+            train,
+            split=split,
+            classes=spec.classes or None,
+            subfolder=spec.subfolder,
+            resize=spec.resize,
+            split_by=cast(SplitBy, spec.split_by),
+            seed=seed,
+            progress=progress,
+            rotation=recipe.rotation,
+            zoom=recipe.zoom,
+        )
+
+    return Splits(load("train"), load("val"), load("test"))
+
+
+def names_digest(dataset: ImageDataset) -> str:
+    """SHA-256 of the sorted names of the images, to know whether two sets are the same."""
+    return hashlib.sha256("\n".join(sorted(dataset.names)).encode()).hexdigest()
+
+
+def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Tensor:
+    """Count the prior of a training set once, keep it in ``folder``, and read it from there.
+
+    Its record says which images were counted; those of another training set are counted again.
+    """
+    path = folder / f"prior-{spec.label}.json"
+    identity = names_digest(train_set)
+    counted = path.is_file() and path.with_suffix(".npy").is_file()
+    if not (counted and load_results(path).get("names_sha256") == identity):
+        images = (
+            torch.from_numpy(train_set.image(i)).movedim(-1, 0)[None] for i in range(len(train_set))
+        )
+        count = count_bins(images, published_bin_centers())
+        record = {
+            "data_set": spec.name,
+            "classes": list(spec.classes),
+            "split": "train",
+            "images": count.images,
+            "pixels": count.pixels,
+            "grid": f"{FILE_NAME}, nearest bin",
+            "names_sha256": identity,
+        }
+        save_bin_centers(folder / FILE_NAME)
+        save_prior(count.counts, spec.label, record, folder=folder)
+    return load_prior(spec.label, folder=folder)
+
+
+def training_priors(spec: DataSpec, train_set: ImageDataset, folder: Path) -> dict[str, Tensor]:
+    """``training_prior`` as it is ("plain"), smoothed over the plane ("ab") and along the index of
+    the bins ("index"); all are kept in ``folder`` with their records.
+    """
+    plain = training_prior(spec, train_set, folder)
+    kinds = ("ab", "index")
+    return {"plain": plain} | {kind: _smoothed(plain, spec.label, kind, folder) for kind in kinds}
+
+
+def _smoothed(prior: Tensor, name: str, kind: str, folder: Path) -> Tensor:
+    if kind == "ab":
+        smooth = smooth_prior(prior, published_bin_centers())
+    else:
+        smooth = smooth_prior_along_index(prior)
+    record = {"of": f"prior-{name}", "smoothing": kind, "sigma": 5.0}
+    save_prior(smooth, f"{name}-smooth-{kind}", record, folder=folder)
+    return smooth
+
+
+def experiment_class_weights(
+    experiment: ResolvedExperiment, train_set: ImageDataset
+) -> Tensor | None:
+    """The (Q,) class weights of an experiment; None where it does not rebalance.
+
+    The priors are kept in PRECALCULATED.
+    """
+    if experiment.prior is None:
+        return None
+    folder = scale_folder(paths.precalculated(), experiment.scale)
+    if experiment.prior == "train":
+        name, prior = experiment.data.label, training_prior(experiment.data, train_set, folder)
+    else:
+        # The authors' file is the same at every scale.
+        name, prior = experiment.prior, load_prior(experiment.prior)
+    if experiment.smoothing is not None:
+        prior = _smoothed(prior, name, experiment.smoothing, folder)
+    return class_weights(prior, experiment.lam)
+
+
+def build_model(
+    experiment: ResolvedExperiment, class_weights: Tensor | None, classes: Sequence[str] = ()
+) -> Colorizer:
+    """Build the untrained model of an experiment, or the trained one that it starts from.
+
+    Args:
+        class_weights: (Q,) of the bins, for rebalancing.
+        classes: names of the labels, for the models that classify.
+    """
+    torch.manual_seed(experiment.seed)
+    extra: dict[str, Any] = {} if class_weights is None else {"class_weights": class_weights}
+    kind = MODEL_CLASSES[experiment.model]
+    if "num_classes" in signature(kind).parameters:
+        extra |= {"num_classes": len(classes), "class_names": list(classes)}
+    model = kind(**experiment.options, **extra)
+    model.input_size = experiment.recipe.crop
+    initialise(model, experiment.recipe.init)
+    if experiment.pretrained and isinstance(model, UNetModel):
+        model.load_encoder(encoder_weights(model.config["encoder"]))
+    if experiment.init_from is not None:
+        load_weights(model, _trained_start(experiment, experiment.init_from))
+        if class_weights is not None and isinstance(model.output, BinHead):
+            model.output.class_weights.copy_(class_weights)
+    return model
+
+
+def _trained_start(experiment: ResolvedExperiment, name: str) -> Path:
+    path = run_files(replace(experiment, name=name, seed=0)).best
+    if not path.is_file():
+        raise CheckpointError(
+            f"{experiment.name} starts from {name}, and {path} does not exist; train it first: "
+            f"python -m colorize train {name} --scale {experiment.scale}"
+        )
+    return path

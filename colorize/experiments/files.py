@@ -1,0 +1,57 @@
+"""Where the files of a run lie; their names are spelled here alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from colorize import paths
+from colorize.experiments.experiment import ResolvedExperiment
+from colorize.models.checkpoint import SUFFIX
+from colorize.training.fit import state_path
+
+
+class RunFiles(NamedTuple):
+    """The files of one run.
+
+    Attributes:
+        best: weights that were best on validation. last: those of the last step.
+        tested: the one of the two that the results are of.
+        state: of an unfinished run. results: JSON. card: Markdown.
+    """
+
+    best: Path
+    last: Path
+    tested: Path
+    state: Path
+    results: Path
+    card: Path
+
+
+def scale_folder(folder: Path, scale: str) -> Path:
+    """Small results lie in the folder itself; those of another scale in one named after it."""
+    return folder if scale == "small" else folder / scale
+
+
+def run_files(experiment: ResolvedExperiment) -> RunFiles:
+    """The files of a run below CHECKPOINTS."""
+    folder = scale_folder(paths.checkpoints(), experiment.scale) / experiment.folder
+    best, last = (folder / f"{experiment.run}{end}{SUFFIX}" for end in ("", "-last"))
+    return RunFiles(
+        best=best,
+        last=last,
+        tested=last if experiment.tested == "last" else best,
+        state=state_path(folder, experiment.run),
+        results=folder / f"{experiment.run}.json",
+        card=folder / f"{experiment.run}.md",
+    )
+
+
+def is_trained(experiment: ResolvedExperiment) -> bool:
+    """Whether a run was finished and tested: its results are there, and no state is left.
+
+    Weights are asked for only where they are kept (``ResolvedExperiment.keeps_weights``).
+    """
+    files = run_files(experiment)
+    expected = [files.results, *([files.best] if experiment.keeps_weights else [])]
+    return all(path.is_file() for path in expected) and not files.state.is_file()
