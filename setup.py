@@ -1,4 +1,4 @@
-"""The packages. All else is in pyproject.toml, which cannot name found and other packages at once."""
+"""Name the packages. All else is in pyproject.toml, where they cannot be both found and named."""
 
 from setuptools import find_packages, setup
 

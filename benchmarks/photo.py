@@ -33,8 +33,9 @@ from colorize.evaluation.results import machine, save_results
 from colorize.models import Colorizer
 from colorize.models.fuse import fuse_conv_bn
 from colorize.models.hub import list_models, load_model
-from colorize.photo.colorize import DEFAULT_MODEL, colorize_image
+from colorize.photo.colorize import colorize_image
 from colorize.photo.export import example_lightness, export_onnx, run_session, start_session
+from colorize.photo.prediction import DEFAULT_MODEL
 
 SIDE = 256
 LARGE = (3000, 4000)

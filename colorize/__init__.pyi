@@ -22,9 +22,11 @@ from .models import UNetModel as UNetModel
 from .models.checkpoint import save_checkpoint as save_checkpoint
 from .models.hub import list_models as list_models
 from .models.hub import load_model as load_model
-from .photo.classify import classify_image as classify_image
+from .photo.colorize import classify_image as classify_image
 from .photo.colorize import colorize_image as colorize_image
 from .photo.colorize import uncertainty as uncertainty
+from .photo.prediction import Prediction as Prediction
+from .photo.prediction import predict as predict
 from .training.config import FitOptions as FitOptions
 from .training.config import Recipe as Recipe
 from .training.fit import fit as fit

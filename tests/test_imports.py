@@ -34,7 +34,10 @@ LEVEL = {part: level for level, parts in enumerate(LEVELS) for part in parts}
 # Arrows that still break the map; to be removed.
 KNOWN: set[tuple[str, str]] = set()
 NETS = ("base", "heads", "iizuka", "unet", "zhang", "zhang_released")
-NO_TORCH = ("errors", "paths", "storage", "training.config", "data.spec", "experiments.presets")
+NO_TORCH = (
+    *("errors", "paths", "storage", "training.config", "data.spec", "experiments.presets"),
+    *("cli", "cli.plan", "cli.photos", "cli.notebook"),
+)
 HEAVY = {"torch", "torchvision", "torchmetrics", "timm", "accelerate", "safetensors"}
 
 

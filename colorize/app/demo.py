@@ -21,8 +21,10 @@ from colorize.errors import ColorizeError, InputError
 from colorize.models import BinHead, Colorizer
 from colorize.models.fuse import fuse_conv_bn
 from colorize.models.hub import list_models, load_model
-from colorize.photo.colorize import DEFAULT_MODEL, colorize_image
-from colorize.photo.files import Photo, read_photo, writable_suffixes, write_photo
+from colorize.photo.colorize import colorize_image
+from colorize.photo.files import Photo, read_photo, write_photo
+from colorize.photo.formats import writable_suffixes
+from colorize.photo.prediction import DEFAULT_MODEL
 from colorize.photo.upsampling import METHODS
 from colorize.report.figures import comparison_grid
 

@@ -1,7 +1,6 @@
-"""Which photographs a command line means, and where the colored ones go.
+"""Decide which photos a command line names and where each colored one goes. Imports no torch.
 
-Nothing of the user's is overwritten: no photograph that is read, and no other file unless it is
-asked for.
+No input photo is ever overwritten, and no other file without ``--overwrite``.
 """
 
 from __future__ import annotations
@@ -15,21 +14,21 @@ from pathlib import Path
 
 from colorize.data.sources import FolderSource
 from colorize.errors import InputError
-from colorize.photo.files import writable_suffixes
+from colorize.photo.formats import writable_suffixes
 
 PIPE = "-"
-"""Standard input or output, in place of a file's name."""
+"""Standard input or output, in place of a file name."""
 
 _MARK = "-color"
 
 
 @dataclass(frozen=True)
-class Source:
-    """A photograph.
+class InputPhoto:
+    """A photo to color.
 
     Attributes:
-        path: of the file; a name to go by when it comes from standard input.
-        folder: the folder that was named on the command line, when it lies in one.
+        path: of the file; "stdin" when it comes from standard input.
+        folder: the folder on the command line that the photo lies in, if any.
         piped: whether it comes from standard input.
     """
 
@@ -40,22 +39,22 @@ class Source:
 
 @dataclass(frozen=True)
 class Task:
-    """A photograph to color, where its results go, and which of them are to be written."""
+    """A photo, the paths of all its results, and those of them that have to be written."""
 
-    source: Source
+    photo: InputPhoto
     targets: list[Path]
     missing: list[Path]
 
 
 @dataclass(frozen=True)
 class Destination:
-    """Where colored photographs go.
+    """Where colored photos go.
 
     Attributes:
-        output: the folder or the file that was named; None for a place beside the photographs.
-        is_folder: whether ``output`` is a folder, which need not be there yet.
-        suffix: of the names that are made up here.
-        samples: how many alternatives each photograph gets; None for a single result.
+        output: the named folder or file; None for a place beside each photo.
+        is_folder: whether ``output`` is a folder, which need not exist yet.
+        suffix: of file names that are chosen here.
+        samples: number of results of each photo; None for a single one.
     """
 
     output: Path | None = None
@@ -63,9 +62,9 @@ class Destination:
     suffix: str = ".png"
     samples: int | None = None
 
-    def targets(self, source: Source) -> list[Path]:
-        """Where a photograph goes: one path, or as many as there are samples."""
-        base = self._base(source)
+    def targets(self, photo: InputPhoto) -> list[Path]:
+        """Give the paths of a photo's results: one, or one for each sample."""
+        base = self._base(photo)
         if self.samples is None:
             return [base]
         numbers = range(1, self.samples + 1)
@@ -76,26 +75,26 @@ class Destination:
         """Whether one file was named for one result."""
         return self.output is not None and not self.is_folder and self.samples is None
 
-    def is_beside(self, source: Source) -> bool:
-        """Whether a photograph and its colored version lie in one folder, apart by a mark."""
-        if source.folder is not None:
+    def is_beside(self, photo: InputPhoto) -> bool:
+        """Whether the result lies in the photo's own folder, told apart by a mark in its name."""
+        if photo.folder is not None:
             return False
         return self.output is None or (
-            self.is_folder and self.output.resolve() == source.path.resolve().parent
+            self.is_folder and self.output.resolve() == photo.path.resolve().parent
         )
 
-    def _base(self, source: Source) -> Path:
-        if source.folder is not None:
-            name = source.path.relative_to(source.folder).with_suffix(self.suffix)
-            return self.root(source.folder) / name
-        mark = _MARK if self.is_beside(source) else ""
-        own = f"{source.path.stem}{mark}{self.suffix}"
+    def _base(self, photo: InputPhoto) -> Path:
+        if photo.folder is not None:
+            name = photo.path.relative_to(photo.folder).with_suffix(self.suffix)
+            return self.root(photo.folder) / name
+        mark = _MARK if self.is_beside(photo) else ""
+        file_name = f"{photo.path.stem}{mark}{self.suffix}"
         if self.output is None:
-            return source.path.with_name(own)
-        return self.output / own if self.is_folder else self.output
+            return photo.path.with_name(file_name)
+        return self.output / file_name if self.is_folder else self.output
 
     def root(self, folder: Path) -> Path:
-        """Where what lies in a folder goes, with the structure that it has there."""
+        """Give the folder that takes the results of an input folder, with the same structure."""
         if self.output is not None:
             return self.output
         named = folder if folder.name not in ("", "..") else folder.resolve()
@@ -104,19 +103,19 @@ class Destination:
 
 @dataclass
 class Plan:
-    """What there is to do, and what is not done and why.
+    """What is to be done, and what is not done and why.
 
     Attributes:
         tasks: in the order of the command line.
-        done: photographs whose results are there already.
-        results: files that were found among the photographs and are taken for results.
-        problems: what cannot be done, in words.
-        left_out: how many files in folders are no photographs, by the reason.
+        done: photos whose results exist already.
+        results: files among the inputs that are taken for results of an earlier run.
+        problems: error messages of what cannot be done.
+        left_out: number of files in folders that are no photos, by reason.
     """
 
     tasks: list[Task] = field(default_factory=list)
-    done: list[Source] = field(default_factory=list)
-    results: list[Source] = field(default_factory=list)
+    done: list[InputPhoto] = field(default_factory=list)
+    results: list[InputPhoto] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
 
@@ -124,12 +123,7 @@ class Plan:
 def choose_destination(
     arguments: Sequence[str], output: str | None, suffix: str | None, samples: int | None
 ) -> Destination:
-    """Understand ``-o`` and ``--format``.
-
-    Raises:
-        InputError: when nothing could be written there, or several photographs would go into one
-            file.
-    """
+    """Interpret ``-o``, ``--format`` and ``--samples`` for the named photos."""
     if suffix is not None and suffix not in writable_suffixes():
         known = ", ".join(known[1:] for known in writable_suffixes())
         raise InputError(f"--format: expected one of {known}, got {suffix[1:]}")
@@ -139,7 +133,7 @@ def choose_destination(
     several = len(arguments) > 1 or Path(arguments[0]).is_dir() or _is_pattern(arguments[0])
     if several or path.is_dir() or output.endswith(("/", os.sep)):
         if path.exists() and not path.is_dir():
-            raise InputError(f"{path}: expected a folder for several photographs, got a file")
+            raise InputError(f"{path}: expected a folder for several photos, got a file")
         return Destination(path, True, suffix or ".png", samples)
     if path.suffix.lower() not in writable_suffixes():
         raise InputError(
@@ -147,117 +141,116 @@ def choose_destination(
             "folder, or a folder's name with a slash at its end"
         )
     if suffix is not None and suffix != path.suffix.lower():
-        raise InputError(f"{path}: expected an ending of --format {suffix[1:]}; leave one away")
+        raise InputError(f"{path}: expected an ending of --format {suffix[1:]}; leave one out")
     return Destination(path, False, path.suffix, samples)
 
 
-def plan(arguments: Sequence[str], destination: Destination, *, overwrite: bool) -> Plan:
-    """Find the photographs that files, folders and patterns name, and say where each goes.
+def make_plan(arguments: Sequence[str], destination: Destination, *, overwrite: bool) -> Plan:
+    """Find the photos that files, folders and patterns name, and choose the targets of each.
 
-    Of those whose results are there already only the missing ones are done, without ``overwrite``.
-
-    Raises:
-        InputError: when a folder would be written into itself.
-        DataError: when a folder cannot be listed.
+    Without ``overwrite`` only results that do not exist yet are to be written.
     """
-    made = Plan()
-    sources: dict[Path, Source] = {}
-    for source in _find(arguments, made):
-        sources.setdefault(source.path.resolve(), source)
-    below, marked = _below_outputs(sources, destination), _marked(sources, destination)
-    made.results = [source for path, source in sources.items() if path in below | marked]
-    kept = {path: s for path, s in sources.items() if path not in below | marked}
-    # What is marked may be the user's own all the same.
-    untouchable = {_identity(path) for path in {*kept, *(marked if overwrite else ())}}
-    taken: dict[str, Source] = {}
-    for source in kept.values():
-        targets = destination.targets(source)
+    plan = Plan()
+    photos: dict[Path, InputPhoto] = {}
+    for photo in _find(arguments, plan):
+        photos.setdefault(photo.path.resolve(), photo)
+    below, marked = _below_outputs(photos, destination), _marked(photos, destination)
+    plan.results = [photo for path, photo in photos.items() if path in below | marked]
+    inputs = {path: photo for path, photo in photos.items() if path not in below | marked}
+    # A file with the mark may be the user's own all the same.
+    untouchable = {_identity(path) for path in {*inputs, *(marked if overwrite else ())}}
+    taken: dict[str, InputPhoto] = {}
+    for photo in inputs.values():
+        targets = destination.targets(photo)
         missing = [target for target in targets if overwrite or not os.path.lexists(target)]
-        problem = _problem(source, targets, untouchable, taken)
+        problem = _find_problem(photo, targets, untouchable, taken)
         if problem is None and not missing and destination.is_file:
-            problem = f"{targets[0]} is there already; --overwrite replaces it"
+            problem = f"{targets[0]} exists already; --overwrite replaces it"
         if problem is not None:
-            made.problems.append(problem)
+            plan.problems.append(problem)
         elif missing:
-            made.tasks.append(Task(source, targets, missing))
+            plan.tasks.append(Task(photo, targets, missing))
         else:
-            made.done.append(source)
+            plan.done.append(photo)
         for target in targets:
-            taken.setdefault(_key(target), source)
-    return made
+            taken.setdefault(_key(target), photo)
+    return plan
 
 
-def _find(arguments: Sequence[str], made: Plan) -> Iterator[Source]:
+def _find(arguments: Sequence[str], plan: Plan) -> Iterator[InputPhoto]:
     for argument in arguments:
-        path = Path(argument)
         if argument == PIPE:
-            yield Source(Path("stdin"), piped=True)
-            continue
-        if not _is_pattern(argument):
-            yield from _named(path, made)
+            yield InputPhoto(Path("stdin"), piped=True)
             continue
         # The shell of Windows leaves patterns to the program.
-        matches = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
-        if not matches:
-            made.problems.append(f"{argument}: there is no such file")
-        for match in matches:
-            yield from _named(Path(match), made)
+        names = [argument]
+        if _is_pattern(argument):
+            names = sorted(glob.glob(argument, recursive=True))  # noqa: PTH207
+            if not names:
+                plan.problems.append(f"{argument}: no such file")
+        for name in names:
+            yield from _find_named(Path(name), plan)
 
 
-def _named(path: Path, made: Plan) -> Iterator[Source]:
-    if not path.is_dir():
-        yield Source(path)
-        return
-    listing = FolderSource(path).listing()
-    made.left_out.update(rejected.reason for rejected in listing.rejected)
-    if not listing.images:
-        made.problems.append(f"{path}: there is no image in this folder")
-    for name in listing.images:
-        yield Source(path / name, path)
+def _find_named(path: Path, plan: Plan) -> Iterator[InputPhoto]:
+    if not path.exists():
+        plan.problems.append(f"{path}: no such file")
+    elif not path.is_dir():
+        yield InputPhoto(path)
+    else:
+        listing = FolderSource(path).listing()
+        plan.left_out.update(rejected.reason for rejected in listing.rejected)
+        if not listing.images:
+            plan.problems.append(f"{path}: this folder holds no image")
+        for name in listing.images:
+            yield InputPhoto(path / name, path)
 
 
-def _below_outputs(sources: Mapping[Path, Source], destination: Destination) -> set[Path]:
-    """What lies in the output folder of a folder that is read with all that is in it."""
-    found: set[Path] = set()
-    for folder in {source.folder for source in sources.values() if source.folder is not None}:
-        root, read = destination.root(folder).resolve(), folder.resolve()
-        if root == read:
+def _below_outputs(photos: Mapping[Path, InputPhoto], destination: Destination) -> set[Path]:
+    """Find the files in an output folder that lies inside the input folder."""
+    below: set[Path] = set()
+    for folder in {photo.folder for photo in photos.values() if photo.folder is not None}:
+        root, source = destination.root(folder).resolve(), folder.resolve()
+        if root == source:
             raise InputError(f"{folder}: would be written into itself; name another folder by -o")
-        if read in root.parents:
-            found.update(path for path in sources if root in path.parents)
-    return found
+        if source in root.parents:
+            below.update(path for path in photos if root in path.parents)
+    return below
 
 
-def _marked(sources: Mapping[Path, Source], destination: Destination) -> set[Path]:
-    """What an earlier run of the same command wrote: `colorize *.png` finds its own results."""
-    found: set[Path] = set()
-    for path, source in sources.items():
-        if destination.output is None or destination.is_beside(source):
-            found.update({target.resolve() for target in destination.targets(source)} - {path})
-    return found & set(sources)
+def _marked(photos: Mapping[Path, InputPhoto], destination: Destination) -> set[Path]:
+    """Find results of an earlier run: a second `colorize *.png` matches them as well."""
+    targets: set[Path] = set()
+    for path, photo in photos.items():
+        if destination.output is None or destination.is_beside(photo):
+            targets.update({target.resolve() for target in destination.targets(photo)} - {path})
+    return targets & set(photos)
 
 
-def _problem(
-    source: Source, targets: Sequence[Path], untouchable: set[object], taken: dict[str, Source]
+def _find_problem(
+    photo: InputPhoto,
+    targets: Sequence[Path],
+    untouchable: set[object],
+    taken: Mapping[str, InputPhoto],
 ) -> str | None:
     for target in targets:
         if _identity(target) in untouchable:
-            return f"{source.path}: {target} is a photograph itself; choose another output"
+            return f"{photo.path}: {target} is an input photo itself; choose another output"
         if target.is_dir():
-            return f"{source.path}: {target} is a folder; choose another output"
+            return f"{photo.path}: {target} is a folder; choose another output"
         if _key(target) in taken:
             other = taken[_key(target)].path
-            return f"{source.path}: {other} goes to {target} already; use different folders"
+            return f"{photo.path}: {other} goes to {target} already; use different folders"
     return None
 
 
 def _identity(path: Path) -> object:
-    """What all paths of a file have in common: links to it, and names in capitals or not."""
+    """Identify a file whatever its path: through links, and in upper or lower case."""
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return path.resolve()
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
 def _key(target: Path) -> str:

@@ -1,4 +1,4 @@
-"""The EXIF block of a photograph, for a copy of it that was turned upright and colored."""
+"""The EXIF block of a photo, adapted to its upright and colored copy."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import struct
 
 from PIL import ExifTags, Image
 
-# What Pillow and struct raise when a block breaks the rules of its format.
+# What Pillow and struct raise for a damaged block.
 _DAMAGE = (struct.error, ValueError, TypeError, KeyError, SyntaxError, OSError, AttributeError)
-# Tags that say something of the picture; the rest of a TIFF's say how that file is stored.
+# Tags that describe the photo. The other tags of a TIFF describe how that file is stored.
 _DESCRIPTIVE = frozenset(
     ExifTags.Base[name]
     for name in (
@@ -23,19 +23,14 @@ _MARK = b"Exif\0\0"
 
 
 class DamagedExifError(ValueError):
-    """An EXIF block that cannot be read. No photograph fails by it: its reader goes on without."""
+    """An EXIF block cannot be read. The photo is then read without it."""
 
 
 def upright_exif(image: Image.Image) -> bytes | None:
-    """The block for a copy of an image whose orientation has been applied.
-
-    It says orientation 1 and has no thumbnail, which would show the old colors.
+    """Make the block for the upright copy: orientation 1, and no thumbnail in the old colors.
 
     Returns:
-        The block, beginning with ``Exif\\0\\0``; None when there is none.
-
-    Raises:
-        DamagedExifError: when it cannot be read.
+        The block, which begins with ``Exif\\0\\0``; None when the image has none.
     """
     raw = image.info.get("exif")
     try:
@@ -49,11 +44,7 @@ def upright_exif(image: Image.Image) -> bytes | None:
 
 
 def tiff_tags(block: bytes) -> Image.Exif:
-    """The tags of a block that may go among those of a TIFF.
-
-    Raises:
-        DamagedExifError: when they cannot be read, or not be written by the rules of TIFF.
-    """
+    """Select the tags of a block that can be written into a TIFF."""
     exif = Image.Exif()
     try:
         exif.load(block)
@@ -66,8 +57,8 @@ def tiff_tags(block: bytes) -> Image.Exif:
 
 
 def _turned(block: bytes) -> bytes:
-    # Changed in place, as a block that is written anew loses what cameras put in by rules of their
-    # own: the offsets in a maker's note count from the beginning of the block.
+    # Changed in place: the offsets in a camera maker's note count from the beginning of the block,
+    # so a block that is written anew makes the note unreadable.
     block = block if block.startswith(_MARK) else _MARK + block
     changed = bytearray(block)
     start = len(_MARK)

@@ -1,8 +1,7 @@
-"""Points of color that a user gives: how far each of them reaches.
+"""Color hints: points of color that a user gives, and how far each of them reaches.
 
-A hint colors what belongs to it: the pixels that can be reached from it without crossing an edge of
-lightness or a border between things that the net would color differently. This works for every
-model; siggraph17 was trained to take hints itself, and of this module needs only ``hint_maps``.
+A hint colors the region around it, up to edges of lightness and of predicted color. This works with
+every model. siggraph17 takes hints as input itself and needs only ``hint_maps``.
 """
 
 from __future__ import annotations
@@ -15,33 +14,31 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
-from colorize.checks import require_tensor
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError
 
 Hint = tuple[float, float, tuple[int, int, int]]
 
-# At the cost of 1 a hint counts for half. So much flat ground costs 1, in short sides; and a step
-# over an edge of so many units of L, or of predicted ab. The squares add up: texture is cheap.
+# A hint has half its weight where the way to it costs 1. A way costs 1 when it is 1.5 short sides
+# long, or crosses one edge of 13 units of L, or of 22 units of predicted ab. The costs of edges are
+# squares, so that texture (many small steps) is cheap.
 _SHORT_SIDES, _LIGHTNESS, _COLOR = 1.5, 13.0, 22.0
-# To be as far from the hint's own lightness and color as such an edge costs so much.
+# Cost of differing from the hint's own pixel by as much as such an edge.
 _APART = 0.06
+# How suddenly the weight falls around cost 1.
 _STEEPNESS = 6
 
 
 def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Hints as tensors.
+    """Check hints and turn them into tensors.
 
     Args:
-        hints: ``(x, y, (r, g, b))``: column and row of a pixel, counted from the upper left corner,
-            and its color, 0..255.
-        size: height and width of the picture.
+        hints: ``(x, y, (r, g, b))``: column and row of a pixel from the upper left corner, and its
+            color in 0..255.
+        size: height and width of the image.
 
     Returns:
         places: (K, 2) float32, row and column in 0..1. ab: (K, 2) float32, CIELAB units.
-
-    Raises:
-        InputError: when a hint has another form, lies outside the picture, or is no color.
     """
     height, width = size
     places, colors = [], []
@@ -68,10 +65,10 @@ def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, T
 
 
 def hint_maps(places: Tensor, colors: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    """Hints as a net takes them: squares of 3x3 pixels, later hints over earlier ones.
+    """Draw hints as the input of siggraph17: squares of 3x3 pixels, later hints over earlier ones.
 
     Returns:
-        ab: (1, 2, h, w) and mask: (1, 1, h, w), 1 where there is a hint, float32; both 0 elsewhere.
+        ab: (1, 2, h, w), and mask: (1, 1, h, w), which is 1 at hints; float32, 0 elsewhere.
     """
     ab, mask = torch.zeros(1, 2, *size), torch.zeros(1, 1, *size)
     for (row, column), color in zip(_cells(places, size).tolist(), colors, strict=True):
@@ -87,7 +84,7 @@ def hint_maps(places: Tensor, colors: Tensor, size: tuple[int, int]) -> tuple[Te
 
 
 def apply_hints(ab: Tensor, L: Tensor, places: Tensor, colors: Tensor) -> Tensor:
-    """Let hints steer predicted color.
+    """Blend the colors of hints into predicted ab.
 
     Args:
         ab: (1, 2, h, w) predicted, CIELAB units.
@@ -95,18 +92,11 @@ def apply_hints(ab: Tensor, L: Tensor, places: Tensor, colors: Tensor) -> Tensor
         places: (K, 2), row and column in 0..1. colors: (K, 2) ab.
 
     Returns:
-        (1, 2, h, w): the color of a hint where it is and as far as it reaches, ``ab`` elsewhere.
-
-    Raises:
-        InputError: when a shape does not fit.
+        (1, 2, h, w): the color of a hint within its reach, ``ab`` elsewhere.
     """
-    h, w = require_tensor(L, "L", shape=(1, 1, None, None), floating=True).shape[2:]
-    ab = require_tensor(ab, "ab", shape=(1, 2, h, w), floating=True)
-    if len(places) == 0:
-        return ab
     cost = reach(ab, L, places)[None]
     weight = 1 / (1 + cost**_STEEPNESS)
-    # Of several hints in reach the nearest one counts most, and alone where it lies.
+    # Among several hints in reach the nearest weighs most; at its own pixel it weighs alone.
     shares = weight / (cost.square() + 1e-4)
     shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
     given = torch.einsum("nkhw,kc->nchw", shares, colors.to(ab))
@@ -115,7 +105,7 @@ def apply_hints(ab: Tensor, L: Tensor, places: Tensor, colors: Tensor) -> Tensor
 
 
 def reach(ab: Tensor, L: Tensor, places: Tensor) -> Tensor:
-    """What it costs to come from each hint to every pixel; 1 is half way out.
+    """Compute the cost of the cheapest way from each hint to every pixel; at 1 it has half weight.
 
     Args:
         ab: (1, 2, h, w) predicted, CIELAB units. L: (1, 1, h, w), 0..100.
@@ -135,7 +125,7 @@ def reach(ab: Tensor, L: Tensor, places: Tensor) -> Tensor:
 
 
 def _graph(features: np.ndarray, h: int, w: int) -> csr_array:
-    """Costs of the steps between neighbors, also diagonal ones."""
+    """Make the sparse matrix of the costs of steps between neighbors, diagonal ones too."""
     numbers = np.arange(h * w).reshape(h, w)
     pairs = (
         (numbers[:, :-1], numbers[:, 1:], 1.0),

@@ -1,4 +1,4 @@
-"""A picture as people have it, handed out as bands of lightness at the input's own precision."""
+"""An input image of any kind, read as bands of lightness at its own precision."""
 
 from __future__ import annotations
 
@@ -17,23 +17,20 @@ from colorize.photo.upsampling import AreaReduction
 
 ImageLike = str | Path | bytes | Image.Image | np.ndarray
 
-# What a band takes does not grow with the picture.
+# Bounds the memory of a band, however large the image is.
 _BAND_PIXELS = 2**18
 
 
-class Picture:
-    """The lightness of a picture, in bands of rows: nothing of full size is kept but the pixels.
+class InputImage:
+    """Give the lightness of an image in bands of rows; only its pixels are kept at full size.
 
     Args:
         image: path, encoded bytes, PIL image, or array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
-            uint8, uint16, bool, or float in 0..1. Transparency is laid over white.
-        device: where the lightness is to be.
+            uint8, uint16, bool, or float in 0..1. Transparent pixels are laid over white.
+        device: the device of the lightness.
 
     Attributes:
-        size: height and width, EXIF orientation applied.
-
-    Raises:
-        ImageError: when it is no image that can be read.
+        size: height and width after the EXIF orientation was applied.
     """
 
     def __init__(self, image: ImageLike, device: torch.device) -> None:
@@ -41,7 +38,7 @@ class Picture:
         self.size: tuple[int, int] = self._pixels.shape[:2]
 
     def bands(self) -> Iterator[tuple[int, Tensor]]:
-        """The number of the first row and (1, 1, R, W) lightness, from top to bottom."""
+        """Yield the number of the first row and (1, 1, R, W) lightness, from top to bottom."""
         rows = max(1, _BAND_PIXELS // self.size[1])
         for first in range(0, self.size[0], rows):
             band = _to_rgb(self._pixels[first : first + rows])
@@ -49,7 +46,7 @@ class Picture:
             yield first, rgb_to_L(rgb.expand(-1, 3, -1, -1))
 
     def reduced(self, short_side: int) -> Tensor:
-        """Lightness (1, 1, h, w) with that short side, by area; at its own size when smaller."""
+        """Reduce lightness to a short side: (1, 1, h, w), means over areas. Never enlarges."""
         scale = min(1.0, short_side / min(self.size))
         h, w = (max(1, round(side * scale)) for side in self.size)
         reduction = AreaReduction(self.size, (h, w), self._device)
@@ -59,16 +56,16 @@ class Picture:
 
 
 def _read(image: ImageLike) -> np.ndarray:
-    """(H, W, C) with C of 1, 3 or 4, of a type that ``_to_rgb`` knows, values in range."""
+    """Read (H, W, C) pixels, C being 1, 3 or 4, of a type that ``_to_rgb`` takes."""
     if isinstance(image, np.ndarray):
-        return _checked_array(image)
+        return _check_array(image)
     if isinstance(image, str):
         image = Path(image)
     name = str(image) if isinstance(image, Path) else type(image).__name__
     return decode_rgb(image, name)
 
 
-def _checked_array(array: np.ndarray) -> np.ndarray:
+def _check_array(array: np.ndarray) -> np.ndarray:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
         raise ImageError(
@@ -87,7 +84,7 @@ def _checked_array(array: np.ndarray) -> np.ndarray:
 
 
 def _to_rgb(band: np.ndarray) -> np.ndarray:
-    """A copy of some rows: (R, W, 1) or (R, W, 3), uint8 or float32 in 0..1."""
+    """Copy some rows as (R, W, 1) or (R, W, 3), uint8 or float32 in 0..1."""
     if band.dtype == np.bool_:
         band = band.astype(np.uint8) * 255
     elif band.dtype == np.uint16:
@@ -96,6 +93,6 @@ def _to_rgb(band: np.ndarray) -> np.ndarray:
         band = band.astype(np.float32)
     if band.shape[2] < 4:
         return np.array(band, order="C")
-    # Transparency is laid over white.
+    # Over white.
     levels = band / np.float32(255) if band.dtype == np.uint8 else band
     return levels[..., :3] * levels[..., 3:] + (1 - levels[..., 3:])

@@ -1,8 +1,8 @@
-"""What a distribution over ab bins holds besides one answer: its entropy, and other answers.
+"""Entropy of a predicted distribution over ab bins, and colorings drawn from it.
 
-To draw every pixel for itself gives confetti. ``sample_ab`` perturbs the logits by Gumbel noise
-(the mode of perturbed logits is a draw from the distribution) that parts of the picture share: it
-varies smoothly over the plane, and changes where lightness or the prediction changes.
+Pixels that are drawn one by one give confetti. ``sample_ab`` therefore adds Gumbel noise to the
+logits that varies smoothly over the image and changes where lightness or predicted color changes.
+The mode of logits with Gumbel noise is a draw from their distribution.
 """
 
 from __future__ import annotations
@@ -11,31 +11,24 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from colorize.checks import require_tensor
 from colorize.color.bins import annealed_mean, soft_encode
-from colorize.errors import InputError
 
-# Over these distances the noise becomes another: in shares of the short side, units of L, units of
-# predicted ab; and between two bins, in units of ab.
+# Distances at which the noise of two points has little in common: in shares of the short side, in
+# units of L, in units of predicted ab; and for two bins, in units of ab.
 _PLACE, _LIGHTNESS, _COLOR, _BINS = 1.2, 50.0, 20.0, 30.0
-# Of the noise: 1 draws from the distribution as it is, below it the likely becomes likelier.
+# Factor of the noise: 1 draws from the distribution itself, less favors what is likely.
 _STRENGTH = 0.7
 _WAVES = 256
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Entropy of (N, Q, h, w) logits: (N, 1, h, w) float32, nats, 0..log Q.
-
-    Raises:
-        InputError: when the shape is another one.
-    """
-    logits = require_tensor(logits, "logits", shape=(None, None, None, None), floating=True)
+    """Compute the entropy of (N, Q, h, w) logits: (N, 1, h, w) float32, nats, 0..log Q."""
     log_p = F.log_softmax(logits.float(), 1)
     return -(log_p.exp() * log_p).sum(1, keepdim=True).clamp(max=0)
 
 
 def log_likelihood(logits: Tensor, ab: Tensor, bin_centers: Tensor) -> Tensor:
-    """How likely a color image is under the predicted distributions.
+    """Compute how likely color is under predicted distributions.
 
     Args:
         logits: (N, Q, h, w).
@@ -43,14 +36,9 @@ def log_likelihood(logits: Tensor, ab: Tensor, bin_centers: Tensor) -> Tensor:
         bin_centers: (Q, 2).
 
     Returns:
-        (N,) float32: the mean over the pixels of log p, nats; p is that of the bins near the color,
-        weighted as in the soft encoding.
-
-    Raises:
-        InputError: when a shape does not fit.
+        (N,) float32: mean log p over the pixels, nats. p is the probability of the bins nearest to
+        the color, weighted as in the soft encoding.
     """
-    n, _, h, w = _checked(logits, bin_centers).shape
-    ab = require_tensor(ab, "ab", shape=(n, 2, h, w), floating=True)
     indices, weights = soft_encode(ab, bin_centers, min(5, len(bin_centers)))
     log_p = F.log_softmax(logits.float(), 1).gather(1, indices)
     return torch.logsumexp(log_p + weights.log(), 1).mean((1, 2))
@@ -65,31 +53,23 @@ def sample_ab(
     temperature: float = 0.38,
     seed: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Draw whole colorings from the distributions of one picture, the most likely first.
+    """Draw colorings of one image from its predicted distributions, the most likely first.
 
     Args:
         logits: (1, Q, h, w).
         bin_centers: (Q, 2).
         guide: (1, 1, h, w) lightness, 0..100.
-        count: how many, 1 or more.
-        temperature: of the annealed mean that follows the draw; 0 takes the drawn bin itself.
-        seed: the same one gives the same colorings.
+        count: number of colorings.
+        temperature: of the annealed mean of the logits with noise; 0 gives a bin itself.
+        seed: equal seeds give equal colorings.
 
     Returns:
-        ab: (count, 2, h, w) float32, CIELAB units. Their log-likelihoods: (count,) float32, nats a
-        pixel, falling.
-
-    Raises:
-        InputError: when a shape does not fit, or count is below 1.
+        ab: (count, 2, h, w) float32, CIELAB units, and (count,) log-likelihoods, falling.
     """
-    _checked(logits, bin_centers)
     h, w = logits.shape[2:]
-    logits = require_tensor(logits, "logits", shape=(1, None, h, w)).float()
-    guide = require_tensor(guide, "guide", shape=(1, 1, h, w), floating=True)
-    if count < 1:
-        raise InputError(f"samples: expected 1 or more, got {count}")
+    logits = logits.float()
     features = _features(logits, bin_centers, guide)
-    # On the processor, so that a seed means the same on every device.
+    # On the CPU, so that a seed means the same on every device.
     generator = torch.Generator().manual_seed(seed)
     drawn = []
     for _ in range(count):
@@ -102,14 +82,13 @@ def sample_ab(
 
 
 def gumbel_field(features: Tensor, bin_centers: Tensor, generator: torch.Generator) -> Tensor:
-    """Standard Gumbel noise that is alike for points with like features and for neighboring bins.
+    """Draw Gumbel noise that is similar for points with similar features and for neighboring bins.
 
-    A Gaussian field of random waves (Rahimi and Recht 2007), of variance 1 everywhere, whose
-    values are mapped to the Gumbel distribution.
+    A Gaussian field of variance 1 is summed up from random waves (Rahimi and Recht 2007), and its
+    values are mapped to the standard Gumbel distribution.
 
     Args:
-        features: (d, P) of each point, in units of the distance at which the noise has become
-            another (correlation 0.61).
+        features: (d, P) of each point; at distance 1 the fields of two points correlate by 0.61.
         bin_centers: (Q, 2).
         generator: on the CPU.
 
@@ -127,7 +106,7 @@ def gumbel_field(features: Tensor, bin_centers: Tensor, generator: torch.Generat
 
 
 def _mixing(bin_centers: Tensor) -> Tensor:
-    """(Q, Q): turns independent noise into noise of variance 1 that neighboring bins share."""
+    """Make the (Q, Q) matrix by which neighboring bins share noise of variance 1."""
     # Not every device knows float64.
     centers = bin_centers.cpu().double()
     squared = (centers[:, None] - centers[None]).square().sum(2)
@@ -137,7 +116,7 @@ def _mixing(bin_centers: Tensor) -> Tensor:
 
 
 def _features(logits: Tensor, bin_centers: Tensor, guide: Tensor) -> Tensor:
-    """(5, P): place, lightness and mean predicted color of every position."""
+    """Stack place, lightness and mean predicted color of every point: (5, P)."""
     h, w = logits.shape[2:]
     rows = torch.arange(h, device=logits.device, dtype=torch.float32)
     columns = torch.arange(w, device=logits.device, dtype=torch.float32)
@@ -148,8 +127,3 @@ def _features(logits: Tensor, bin_centers: Tensor, guide: Tensor) -> Tensor:
         annealed_mean(logits, bin_centers, 1.0) / _COLOR,
     )
     return torch.cat(parts, 1)[0].flatten(1)
-
-
-def _checked(logits: Tensor, bin_centers: Tensor) -> Tensor:
-    q = require_tensor(bin_centers, "bin_centers", shape=(None, 2)).shape[0]
-    return require_tensor(logits, "logits", shape=(None, q, None, None), floating=True)

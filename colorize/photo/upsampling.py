@@ -1,9 +1,8 @@
-"""From the size at which a net looks to full size, and back: in bands of rows, on any device.
+"""Upsample a net's coarse prediction to full size, and reduce an image to the net's input size.
 
-A net answers on a coarse grid. ``JointBilateral`` brings its color to full size with the full-size
-lightness as the guide, so that color ends where lightness does (Kopf, Cohen, Lischinski and
-Uyttendaele 2007, "Joint bilateral upsampling"). Nothing here ever needs a whole picture: whatever
-is asked for by bands of rows is what the whole would have been.
+``JointBilateral`` follows the edges of the full-size lightness, so that color ends where an object
+ends (Kopf, Cohen, Lischinski and Uyttendaele 2007, "Joint bilateral upsampling"). Everything works
+on bands of rows and gives the same result as on the whole image at once.
 """
 
 from __future__ import annotations
@@ -13,74 +12,51 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
-from colorize.checks import require_choice, require_tensor
-from colorize.errors import InputError
-
 METHODS = ("bilateral", "bilinear")
 RANGE_SIGMA = 10.0
-"""Difference of lightness, in units of L, at which a coarse neighbor counts 0.61 times."""
+"""Standard deviation of the weight by lightness, in units of L."""
 RANGE_FLOOR = 0.03
-"""How much a coarse neighbor counts at least, whatever its lightness."""
+"""Weight by lightness that every coarse neighbor has at least."""
 
 Extent = tuple[float, float]
 
-# Several planes of so many pixels stay in a processor's cache.
+# A few planes of this many pixels fit into the cache of a processor.
 _BAND_PIXELS = 2**17
 _MIDDLE_L = 50.0
 
 
 class Bilinear:
-    """Upsampling without a guide.
+    """Upsample by linear interpolation, without a guide.
 
     Args:
         values: (N, C, h, w) on the coarse grid.
-        size: height and width of the full picture.
-        extent: how many coarse cells, from the first corner, the picture covers; None for all of
-            them. A net that pads its input answers for more than the picture.
-
-    Raises:
-        InputError: when a shape, the size or the extent makes no sense.
+        size: height and width of the full image.
+        extent: rows and columns of cells that the image covers, from the upper left corner; None
+            for all. A net that pads its input predicts more cells than the image covers.
     """
 
     def __init__(self, values: Tensor, size: tuple[int, int], extent: Extent | None = None) -> None:
-        values, (rows, columns) = _checked(values, size, extent)
-        self._size = size
+        rows, columns = extent or values.shape[2:]
         self._down = _bilinear_matrix(size[0], values.shape[2], rows, values.device)
         across = _bilinear_matrix(size[1], values.shape[3], columns, values.device)
         self._wide = _product(values, across.T)
 
     def rows(self, L: Tensor, first: int) -> Tensor:
-        """Rows from ``first`` on of the full-size values: (N, C, R, W) float32.
-
-        Args:
-            L: (N, 1, R, W), the lightness of these rows; only its shape counts here.
-            first: number of the first row.
-
-        Raises:
-            InputError: when the rows are not in the picture or L does not fit them.
-        """
-        _check_rows(L, first, self._wide.shape[0], self._size)
+        """Give (N, C, R, W) float32, the rows from ``first`` on; of L only the height R is used."""
         return _product(self._down[first : first + L.shape[2]], self._wide)
 
 
 class JointBilateral:
-    """Joint bilateral upsampling over the 3x3 nearest coarse cells.
+    """Upsample along edges of lightness: a weighted mean over the 3x3 nearest coarse cells.
 
-    Each cell's weight is ``B(dx) B(dy) (exp(-(L - guide)^2 / (2 RANGE_SIGMA^2)) + RANGE_FLOOR)``.
-    B is the quadratic B-spline: near a Gaussian of sigma 0.5 coarse cells, it is 0 exactly where a
-    cell leaves the 3x3 window; and because of the floor a distant cell that alone has the pixel's
-    lightness does not take over at once. So no border between cells is seen at large scales. Cells
-    beyond the picture's border repeat those at the border.
+    The weight of a cell is ``B(dx) B(dy) (exp(-(L - guide)^2 / (2 RANGE_SIGMA^2)) + RANGE_FLOOR)``.
+    B is the quadratic B-spline. It reaches 0 where a cell leaves the 3x3 window, and the floor
+    keeps one distant cell of the right lightness from taking over suddenly: so no borders between
+    cells become visible. Cells at the border of the image are repeated beyond it.
 
     Args:
-        values: (N, C, h, w) on the coarse grid.
-        guide: (N, 1, h, w), the mean of L in 0..100 over each coarse cell.
-        size: height and width of the full picture.
-        extent: how many coarse cells, from the first corner, the picture covers; None for all of
-            them.
-
-    Raises:
-        InputError: when a shape, the size or the extent makes no sense.
+        values, size, extent: as in ``Bilinear``.
+        guide: (N, 1, h, w), mean L in 0..100 of each coarse cell.
     """
 
     def __init__(
@@ -90,41 +66,30 @@ class JointBilateral:
         size: tuple[int, int],
         extent: Extent | None = None,
     ) -> None:
-        values, (rows, columns) = _checked(values, size, extent)
-        n, _, h, w = values.shape
-        guide = require_tensor(guide, "guide", shape=(n, 1, h, w), floating=True).float()
-        self._values, self._size = values, size
+        h, w = values.shape[2:]
+        rows, columns = extent or (h, w)
+        self._values, self._size = values.float(), size
         # exp(-(L - g)^2 / 2s^2) is exp(-L^2 / 2s^2), which all cells share, times exp(slope L + c):
-        # a product and a sum for each pixel and cell. Counted from the middle of the range, the
-        # numbers are far from the limits of float32.
-        g = guide - _MIDDLE_L
+        # one product and one sum for each pixel and cell. L is counted from the middle of its
+        # range, which keeps the numbers far from the limits of float32.
+        g = guide.float() - _MIDDLE_L
         self._slope = g / RANGE_SIGMA**2
         self._constant = g.square() / (-2 * RANGE_SIGMA**2)
         self._row_cells, self._row_weights = _spline(size[0], h, rows, values.device)
         self._column_cells, self._column_weights = _spline(size[1], w, columns, values.device)
-        # Read row by row, on the processor.
+        # On the CPU, as it is read row by row.
         self._middle_rows = self._row_cells[1].tolist()
 
     def rows(self, L: Tensor, first: int) -> Tensor:
-        """Rows from ``first`` on of the full-size values: (N, C, R, W) float32.
-
-        Args:
-            L: (N, 1, R, W), the lightness of these rows, 0..100.
-            first: number of the first row.
-
-        Raises:
-            InputError: when the rows are not in the picture or L does not fit them.
-        """
-        n, channels = self._values.shape[:2]
-        _check_rows(L, first, n, self._size)
-        found = torch.empty(n, channels, *L.shape[2:], device=L.device)
+        """Give (N, C, R, W) float32, the rows from ``first`` on; L: (N, 1, R, W), 0..100."""
+        full = torch.empty(*self._values.shape[:2], *L.shape[2:], device=L.device)
         for start, stop in self._runs(first, L.shape[2]):
             band = slice(start - first, stop - first)
-            found[:, :, band] = self._run(L[:, :, band].float() - _MIDDLE_L, start, stop)
-        return found
+            full[:, :, band] = self._run(L[:, :, band].float() - _MIDDLE_L, start, stop)
+        return full
 
     def _runs(self, first: int, count: int) -> Iterator[tuple[int, int]]:
-        """Runs of rows that have the same coarse rows around them, cut where they are long."""
+        """Yield runs of rows that share their three coarse rows; long runs are cut."""
         longest = max(1, _BAND_PIXELS // self._size[1])
         start = first
         for row in range(first + 1, first + count + 1):
@@ -165,74 +130,43 @@ def make_upsampler(
     size: tuple[int, int],
     extent: Extent | None = None,
 ) -> Upsampler:
-    """An upsampler by its name, ``"bilateral"`` or ``"bilinear"``; arguments as in the classes."""
-    require_choice(method, "upsampling", METHODS)
+    """Make an upsampler by its name out of ``METHODS``; arguments as in the classes."""
     if method == "bilinear":
         return Bilinear(values, size, extent)
     return JointBilateral(values, guide, size, extent)
 
 
 class AreaReduction:
-    """The mean over every cell of a smaller grid, summed up from bands of rows.
+    """Average an image over the cells of a smaller grid, from bands of rows.
 
     Args:
-        size: height and width of the picture.
-        target: height and width of the smaller grid; sizes need not divide each other.
-        device: where the bands are.
-
-    Raises:
-        InputError: when a size makes no sense or the target is the larger one.
+        size: height and width of the image.
+        target: height and width of the grid; the sizes need not divide each other.
+        device: the device of the bands.
     """
 
     def __init__(
         self, size: tuple[int, int], target: tuple[int, int], device: torch.device
     ) -> None:
-        if not all(1 <= t <= s for s, t in zip(size, target, strict=True)):
-            raise InputError(f"target: expected a size of at most {size}, got {target}")
-        self._size = size
         self._down = _area_matrix(target[0], size[0], device)
         self._across = _area_matrix(target[1], size[1], device).T
         self.mean = torch.zeros(1, 1, *target, device=device)
-        """(1, 1, h, w): complete when every row was added once."""
+        """(1, 1, h, w), complete after every row was added once."""
 
     def add(self, L: Tensor, first: int) -> None:
-        """Add the rows (1, 1, R, W) from ``first`` on.
-
-        Raises:
-            InputError: when the rows are not in the picture or L does not fit them.
-        """
-        _check_rows(L, first, 1, self._size)
+        """Add the rows (1, 1, R, W) from ``first`` on."""
         rows = slice(first, first + L.shape[2])
         self.mean += _product(self._down[:, rows], _product(L, self._across))
 
 
-def _checked(values: Tensor, size: tuple[int, int], extent: Extent | None) -> tuple[Tensor, Extent]:
-    values = require_tensor(values, "values", shape=(None, None, None, None), floating=True)
-    h, w = values.shape[2:]
-    if min(h, w, *size) < 1:
-        raise InputError(f"size: expected at least one pixel, got {(h, w)} to {size}")
-    rows, columns = extent or (h, w)
-    if not (0 < rows <= h and 0 < columns <= w):
-        raise InputError(f"extent: expected above 0 and at most {(h, w)}, got {extent}")
-    return values.float(), (rows, columns)
-
-
-def _check_rows(L: Tensor, first: int, n: int, size: tuple[int, int]) -> None:
-    require_tensor(L, "L", shape=(n, 1, None, size[1]), floating=True)
-    if not 0 <= first <= first + L.shape[2] <= size[0]:
-        raise InputError(
-            f"first: expected rows within 0..{size[0]}, got {first}..{first + L.shape[2]}"
-        )
-
-
-# Positions are float64, which not every device knows; only the weights are brought there.
+# Positions are float64, which not every device knows; only the weights go to the device.
 def _positions(full: int, extent: float) -> Tensor:
-    """Centers of the full-size pixels, in coarse cells from the first corner."""
+    """Give the centers of the full-size pixels in coarse cells: (full,) float64."""
     return (torch.arange(full, dtype=torch.float64) + 0.5) * (extent / full)
 
 
 def _spline(full: int, cells: int, extent: float, device: torch.device) -> tuple[Tensor, Tensor]:
-    """For every pixel the three nearest cells, (3, full) int64, and their B-spline weights."""
+    """Give the three nearest cells of every pixel, (3, full) int64, and their B-spline weights."""
     position = _positions(full, extent)
     nearest = position.floor().clamp(max=cells - 1)
     off = position - nearest - 0.5
@@ -242,14 +176,14 @@ def _spline(full: int, cells: int, extent: float, device: torch.device) -> tuple
 
 
 def _bilinear_matrix(full: int, cells: int, extent: float, device: torch.device) -> Tensor:
-    """(full, cells); each row has at most two entries above 0 and the sum 1."""
+    """Make (full, cells); each row sums to 1 and has at most two entries above 0."""
     position = (_positions(full, extent) - 0.5).clamp(0, cells - 1)
     distance = position[:, None] - torch.arange(cells)
     return (1 - distance.abs()).clamp(min=0).float().to(device)
 
 
 def _area_matrix(cells: int, full: int, device: torch.device) -> Tensor:
-    """(cells, full): the share of each pixel in the mean over each cell."""
+    """Make (cells, full): the share of each pixel in the mean of each cell."""
     edges = torch.arange(cells + 1, dtype=torch.float64) * (full / cells)
     pixels = torch.arange(full, dtype=torch.float64)
     low = torch.maximum(edges[:-1, None], pixels)

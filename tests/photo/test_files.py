@@ -5,8 +5,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ from PIL import ExifTags, Image, ImageCms, features
 
 from colorize.cli import main
 from colorize.errors import ImageError
-from colorize.photo import files as photos
-from colorize.photo.exif import DamagedExifError, tiff_tags, upright_exif
-from colorize.photo.files import OutputError, Photo, read_photo, writable_suffixes, write_photo
+from colorize.photo.exif import upright_exif
+from colorize.photo.files import Photo, read_photo, write_photo
+from colorize.photo.formats import OutputError, writable_suffixes
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -109,6 +108,12 @@ def _gif_frames(path: Path) -> np.ndarray:
     return np.asarray(opened(path).convert("L")) / 255
 
 
+def _phone(path: Path) -> np.ndarray:
+    """With a preview as a second image, which is no page."""
+    grey_image().save(path, "MPO", save_all=True, append_images=[grey_image()], quality=95)
+    return np.asarray(opened(path)) / 255
+
+
 def _palette(path: Path) -> np.ndarray:
     grey_image().convert("P").save(path)
     return np.asarray(grey_image()) / 255
@@ -126,6 +131,7 @@ KINDS: dict[str, tuple[Callable[[Path], np.ndarray], str]] = {
     "big16.tif": (_tiff16_big_endian, ""),
     "pages.tif": (_tiff_pages, "first of its pages or frames"),
     "moving.gif": (_gif_frames, "first of its pages or frames"),
+    "phone.jpg": (_phone, ""),
 }
 
 
@@ -177,27 +183,11 @@ def test_every_suffix_is_written_in_the_format_of_its_name(folder: Path) -> None
         path = Path(f"out{suffix}")
         assert write_photo(rgb, Photo(rgb), path, suffix) == []
         assert opened(path).format == Image.registered_extensions()[suffix]
-    with pytest.raises(OutputError, match=r"format: expected \.png, .*, got '\.gif'"):
-        write_photo(rgb, Photo(rgb), Path("out.gif"), ".gif")
-    assert not Path("out.gif").exists()
-
-
-def test_a_picture_too_long_for_its_format(
-    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
     long = np.zeros((2, 16384, 3), np.uint8)
-    with pytest.raises(OutputError, match="WEBP holds at most 16383 pixels a side, got 16384x2"):
-        write_photo(long, Photo(long), Path("long.webp"), ".webp")
-    assert not list(folder.iterdir())
-    # As for a file that is too long, without coloring one.
-    narrow = replace(photos._CONTAINERS[".webp"], longest=WIDTH - 1)
-    monkeypatch.setitem(photos._CONTAINERS, ".webp", narrow)
-    grey_image().save("wide.png")
-    grey_image().resize((8, 8)).save("small.png")
-    assert main(["wide.png", "small.png", "-o", "out", "--format", "webp"]) == 1
-    output = capsys.readouterr()
-    assert output.err.startswith("colorize: wide.png: WEBP holds at most 39 pixels a side")
-    assert output.out.splitlines() == [str(Path("out", "small.webp"))]
+    for pixels, suffix, message in ((rgb, ".gif", "format"), (long, ".webp", "16383 pixels")):
+        with pytest.raises(OutputError, match=message):
+            write_photo(pixels, Photo(pixels), Path(f"not{suffix}"), suffix)
+    assert not list(folder.glob("not*"))
 
 
 # --- alpha -------------------------------------------------------------------------------------
@@ -237,12 +227,6 @@ def test_alpha_is_laid_over_white_where_there_is_none(
     apart = np.abs(lightness(found) - grey_lightness(expected / 255))
     # Mixing goes by sRGB levels and not by L; color that is mixed with white is a little off.
     assert apart.mean() < 2.5
-
-
-def test_opaque_alpha_is_no_news(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    rgb_image().convert("RGBA").save("rgba.png")
-    assert main(["rgba.png", "-o", "out.jpg"]) == 0
-    assert capsys.readouterr().err == ""
 
 
 def test_transparent_colors_of_palettes_and_of_grey(folder: Path) -> None:
@@ -398,23 +382,6 @@ def test_exif_whose_tags_have_the_wrong_type(folder: Path) -> None:
     assert opened("out.jpg").info["exif"] == block
     assert main(["in.jpg", "-o", "out.tif"]) == 0
     assert opened("out.tif").size == (WIDTH, HEIGHT)
-
-
-def test_tags_about_storage_stay_behind() -> None:
-    block = exif()
-    for tag, value in (
-        (ExifTags.Base.BitsPerSample, (8, 8, 8)),
-        (ExifTags.Base.PhotometricInterpretation, 0),
-        (ExifTags.Base.Compression, 6),
-        (ExifTags.Base.StripOffsets, 8),
-    ):
-        block[tag] = value
-    assert set(tiff_tags(block.tobytes())) == set(exif()) | {
-        ExifTags.Base.ExifOffset,
-        ExifTags.Base.GPSInfo,
-    }
-    with pytest.raises(DamagedExifError):
-        tiff_tags(b"Exif\0\0nothing")
 
 
 def test_exif_that_its_format_cannot_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -596,53 +563,34 @@ def test_a_profile_that_cannot_be_used_is_told(
 # --- reading -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "webp"])
-def test_a_file_that_is_cut_anywhere_is_read_or_refused(suffix: str) -> None:
-    """Never another error than the library's own, wherever it ends."""
-    written = io.BytesIO()
-    pages = {"save_all": True, "append_images": [rgb_image()]} if suffix in ("tif", "gif") else {}
-    form = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
-    around = {} if suffix == "gif" else {"exif": exif(6), "icc_profile": grey_profile(2.0)}
-    rgb_image().save(written, form, **pages, **around)
-    whole = written.getvalue()
-    read = 0
-    for end in [*range(0, len(whole), max(1, len(whole) // 60)), len(whole)]:
-        try:
-            read_photo(whole[:end], "cut")
-        except ImageError:
-            continue
-        read += 1
-    assert read >= 1, "the whole file at least"
+def _damaged(whole: bytes) -> Iterator[bytes]:
+    """The file cut at sixty places, and with wrong bytes in it a hundred times."""
+    for end in range(0, len(whole), max(1, len(whole) // 60)):
+        yield whole[:end]
+    rng = np.random.default_rng(0)
+    for _ in range(100):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(content), 3):
+            content[place] = rng.integers(0, 256)
+        yield bytes(content)
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "webp"])
-def test_a_file_with_wrong_bytes_is_read_or_refused(suffix: str) -> None:
+def test_a_damaged_file_is_read_or_refused(suffix: str) -> None:
+    """Never another error than the library's own."""
     written = io.BytesIO()
     pages = {"save_all": True, "append_images": [rgb_image()]} if suffix in ("tif", "gif") else {}
     form = {"jpg": "JPEG", "tif": "TIFF"}.get(suffix, suffix.upper())
     around = {} if suffix == "gif" else {"exif": exif(6), "icc_profile": rgb_profile(ADOBE, 2.2)}
-    _with_alpha(rgb_image()).convert("RGB" if suffix in ("jpg", "gif") else "RGBA").save(
-        written, form, **pages, **around
-    )
-    rng = np.random.default_rng(0)
-    for _ in range(120):
-        bytes_ = bytearray(written.getvalue())
-        for place in rng.integers(0, len(bytes_), 3):
-            bytes_[place] = rng.integers(0, 256)
+    rgb_image().save(written, form, **pages, **around)
+    whole = written.getvalue()
+    assert read_photo(whole, "whole").rgb.shape[2] == 3
+    for content in _damaged(whole):
         try:
-            photo = read_photo(bytes(bytes_), "damaged")
+            photo = read_photo(content, "damaged")
         except ImageError:
             continue
         assert photo.rgb.dtype == np.uint8 and photo.rgb.shape[2] == 3
-
-
-def test_a_phones_second_picture_is_no_page(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    grey_image().save("in.jpg", "MPO", save_all=True, append_images=[grey_image()])
-    assert opened("in.jpg").format == "MPO"
-    assert main(["in.jpg", "-o", "out.png"]) == 0
-    assert capsys.readouterr().err == ""
 
 
 def test_a_hundred_megapixels_are_not_taken_for_an_attack(
@@ -654,5 +602,5 @@ def test_a_hundred_megapixels_are_not_taken_for_an_attack(
     assert read_photo(written.getvalue(), "large").rgb.shape == (HEIGHT, WIDTH, 3)
     assert not recwarn.list
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", HEIGHT * WIDTH // 3)
-    with pytest.raises(ImageError, match="large: expected an image of ordinary size"):
+    with pytest.raises(ImageError, match="large"):
         read_photo(written.getvalue(), "large")

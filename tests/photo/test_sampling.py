@@ -12,7 +12,6 @@ from scipy.stats import kstest
 from torch import Tensor
 
 from colorize.color.bins import published_bin_centers
-from colorize.errors import InputError
 from colorize.photo.sampling import entropy, gumbel_field, log_likelihood, sample_ab
 
 # Far apart: the noise of one says nothing of the other's.
@@ -36,23 +35,7 @@ def test_entropy_is_that_of_scipy() -> None:
     np.testing.assert_allclose(found[:, 0].numpy(), expected, atol=1e-5)
 
 
-def test_entropy_of_all_and_of_nothing() -> None:
-    even = entropy(torch.full((1, 313, 2, 2), -7.0))
-    torch.testing.assert_close(even, torch.full_like(even, math.log(313)))
-    sure = torch.zeros(1, 313, 2, 2)
-    sure[:, 5] = 1e4
-    assert torch.equal(entropy(sure), torch.zeros(1, 1, 2, 2))
-
-
 # --- likelihood --------------------------------------------------------------------------------
-
-
-def test_likelihood_at_a_lone_bin_is_its_probability() -> None:
-    logits = torch.randn(2, 3, 4, 5)
-    ab = FAR[torch.tensor([0, 2])].view(2, 2, 1, 1).expand(2, 2, 4, 5)
-    log_p = torch.log_softmax(logits, 1)
-    expected = torch.stack((log_p[0, 0].mean(), log_p[1, 2].mean()))
-    torch.testing.assert_close(log_likelihood(logits, ab, FAR), expected)
 
 
 def test_likelihood_by_brute_force() -> None:
@@ -125,18 +108,6 @@ def test_a_part_of_one_lightness_is_of_one_color() -> None:
     assert len({tuple(a) for a in ab[:, :, 8, 8].tolist()}) == 3
 
 
-def test_both_sides_of_an_edge_may_differ() -> None:
-    guide = _guide(8, 8, 0.0)
-    guide[..., 4:] = 100.0
-    logits = torch.zeros(1, 3, 8, 8)
-
-    def across(guide: Tensor) -> float:
-        ab, _ = sample_ab(logits, FAR, guide, 150, temperature=0)
-        return float((ab[:, 0, :, 3] == ab[:, 0, :, 4]).float().mean())
-
-    assert across(guide) < 0.75 < 0.9 < across(_guide(8, 8))
-
-
 def test_what_is_certain_stays() -> None:
     logits = torch.zeros(1, 3, 4, 4)
     logits[:, 1] = 60
@@ -161,19 +132,3 @@ def test_most_likely_first_and_the_same_for_a_seed() -> None:
     other, _ = sample_ab(logits, centers, guide, 4, temperature=0.4, seed=4)
     assert torch.equal(again, ab) and not torch.equal(other, ab)
     assert all(not torch.equal(ab[i], ab[j]) for i in range(4) for j in range(i))
-
-
-def test_errors() -> None:
-    logits = torch.zeros(1, 3, 4, 5)
-    with pytest.raises(InputError, match="samples: expected 1 or more, got 0"):
-        sample_ab(logits, FAR, _guide(4, 5), 0)
-    with pytest.raises(InputError, match=r"logits.*\(\*, 3, \*, \*\).*\(1, 4, 4, 5\)"):
-        sample_ab(torch.zeros(1, 4, 4, 5), FAR, _guide(4, 5), 1)
-    with pytest.raises(InputError, match=r"logits.*\(1, \*, 4, 5\).*\(2, 3, 4, 5\)"):
-        sample_ab(logits.expand(2, -1, -1, -1), FAR, _guide(4, 5), 1)
-    with pytest.raises(InputError, match=r"guide.*\(1, 1, 4, 5\).*\(1, 1, 4, 4\)"):
-        sample_ab(logits, FAR, _guide(4, 4), 1)
-    with pytest.raises(InputError, match=r"ab.*\(1, 2, 4, 5\).*\(1, 2, 4, 4\)"):
-        log_likelihood(logits, torch.zeros(1, 2, 4, 4), FAR)
-    with pytest.raises(InputError, match="logits"):
-        entropy(torch.zeros(3, 4, 5))

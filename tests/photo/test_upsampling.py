@@ -13,7 +13,6 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from colorize.color.lab import rgb_to_lab
-from colorize.errors import InputError
 from colorize.photo import upsampling
 from colorize.photo.upsampling import (
     METHODS,
@@ -134,14 +133,6 @@ def test_bands_are_the_rows_of_the_whole(
     torch.testing.assert_close(torch.cat(found, 2), whole, atol=1e-4, rtol=0)
     if method == "bilateral":
         assert torch.equal(torch.cat(found, 2), whole)
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_constant_color_stays_constant(method: str) -> None:
-    _, guide, L = _inputs((6, 5), (43, 31), n=1)
-    values = torch.tensor([55.0, -31.0]).view(1, 2, 1, 1).expand(1, 2, 6, 5)
-    found = make_upsampler(method, values, guide, (43, 31), (5.5, 5)).rows(L, 0)
-    torch.testing.assert_close(found, values[:, :, :1, :1].expand(1, 2, 43, 31), rtol=1e-5, atol=0)
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -288,29 +279,3 @@ def test_a_band_takes_what_a_band_has_however_tall_the_picture(method: str) -> N
             upsampler.rows(L, height // 2)
         largest.append(mode.elements)
     assert largest[0] == largest[1] == 2 * 8 * 500
-
-
-# --- errors ------------------------------------------------------------------------------------
-
-
-def test_errors() -> None:
-    values, guide, L = _inputs((4, 5), (16, 20), n=1)
-    with pytest.raises(
-        InputError, match=r"upsampling: expected one of bilateral, bilinear.*'cubic'"
-    ):
-        make_upsampler("cubic", values, guide, (16, 20))
-    with pytest.raises(InputError, match=r"guide.*\(1, 1, 4, 5\).*\(1, 1, 4, 4\)"):
-        JointBilateral(values, guide[..., :4], (16, 20))
-    for extent in ((0.0, 5.0), (4.0, 5.1)):
-        with pytest.raises(InputError, match="extent"):
-            Bilinear(values, (16, 20), extent)
-    with pytest.raises(InputError, match="size"):
-        Bilinear(values, (0, 20))
-    for method in METHODS:
-        upsampler = make_upsampler(method, values, guide, (16, 20))
-        with pytest.raises(InputError, match=r"rows within 0\.\.16, got 1\.\.17"):
-            upsampler.rows(L, 1)
-        with pytest.raises(InputError, match=r"L: expected shape \(1, 1, \*, 20\)"):
-            upsampler.rows(L[..., :19], 0)
-    with pytest.raises(InputError, match=r"target.*\(16, 20\).*\(17, 20\)"):
-        AreaReduction((16, 20), (17, 20), L.device)
