@@ -1,4 +1,4 @@
-"""The command line: color photographs, train experiments, export models, execute the notebook."""
+"""The command line: color photos, train experiments, export models, execute the notebook."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from collections.abc import Sequence
 
 from colorize.cli import study
 from colorize.cli.export import export
+from colorize.cli.notebook import notebook
 from colorize.cli.photos import color_photos
 from colorize.errors import ColorizeError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 0 when all of it was done, 1 otherwise, 130 for Ctrl-C."""
+    """Run a command; exit status 0 when all was done, 1 when something failed, 130 for Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     commands = {
         "train": study.train,
         "evaluate": study.evaluate,
         "export": export,
-        "notebook": study.notebook,
+        "notebook": notebook,
         "models": study.models,
     }
     try:

@@ -1,83 +1,123 @@
-"""Execute the notebook from the command line. It reads its parameters from the environment."""
+"""The command notebook: execute colorization.ipynb with parameters."""
 
 from __future__ import annotations
 
+import argparse
 import os
+import tempfile
+import time
+from collections.abc import Mapping
 from pathlib import Path
-
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from typing import TYPE_CHECKING
 
 from colorize import paths, storage
 from colorize.errors import ColorizeError, DataError
+from colorize.experiments.presets import SCALES
+
+if TYPE_CHECKING:
+    from nbformat import NotebookNode
 
 FILE_NAME = "colorization.ipynb"
 
 
 class NotebookError(ColorizeError):
-    """A cell of the notebook failed."""
+    """The notebook cannot take parameters, or one of its cells failed."""
 
 
-def execute(
-    scale: str,
-    data: Path | None,
-    output: Path,
-    *,
-    fruit: Path | None = None,
-    train: bool = False,
-    fetch: bool = False,
-) -> str:
-    """Execute ``colorization.ipynb`` and write the executed copy to ``output``.
+def notebook(arguments: list[str]) -> int:
+    """Execute the notebook, and print its progress and where the results are."""
+    parser = argparse.ArgumentParser(
+        prog="colorize notebook",
+        description="Execute colorization.ipynb; its figures go to GRAPHS.",
+    )
+    add = parser.add_argument
+    add("--scale", choices=SCALES, default="quick")
+    add("--run", action="store_true", help="fetch the data and run the experiments of this scale")
+    add("--data", type=Path, help="folder or .zip of study A; default: DATA/<set>")
+    add("--fruit", type=Path, help="folder or .zip of study B; default: DATA/ncd")
+    add("--photo", type=Path, help="a photo of yours to color")
+    add("--output", type=Path, help="default: RUNS/colorization-<scale>.ipynb")
+    options = parser.parse_args(arguments)
 
-    Args:
-        scale: "quick", "small" or "paper".
-        data: the data set's folder or .zip; None for ``DATA/<name>``.
-        fruit: that of study B's fruit.
-        train: train the experiments that have no checkpoint yet; at quick scale that is always so.
-        fetch: download the data sets of the scale first.
-
-    Returns:
-        Where the results are, in words.
-
-    Raises:
-        DataError: when there is no notebook (it is part of a checkout, not of the package).
-        NotebookError: when a cell fails; what was executed until then is written all the same.
-    """
     folder = paths.checkout()
     if folder is None or not (folder / FILE_NAME).is_file():
-        raise DataError(f"There is no {FILE_NAME} here; run this command in a checkout")
-    source = folder / FILE_NAME
-    notebook = nbformat.read(source, as_version=4)
-    settings = {"COLORIZE_SCALE": scale}
-    if data is not None:
-        settings["COLORIZE_DATA"] = str(data.resolve())
-    if fruit is not None:
-        settings["COLORIZE_FRUIT"] = str(fruit.resolve())
-    if train:
-        settings["COLORIZE_TRAIN"] = "1"
-    if fetch:
-        settings["COLORIZE_FETCH"] = "1"
-    client = NotebookClient(
-        notebook,
-        timeout=None,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(source.parent)}},
-    )
-    try:
-        client.execute(env={**os.environ, **settings})
-    except CellExecutionError as error:
-        raise NotebookError(f"A cell failed; see {output}\n{error}") from error
-    finally:
-        with storage.atomic_write(output) as temporary:
-            nbformat.write(notebook, temporary)
-    where = [paths.graphs(), paths.checkpoints(), paths.precalculated()]
-    folders = [folder if scale == "small" else folder / scale for folder in where]
-    return "\n".join(
-        [
-            f"Executed notebook: {output}",
-            f"Figures:           {folders[0]}",
-            f"Checkpoints:       {folders[1]}",
-            f"Priors:            {folders[2]}",
-        ]
-    )
+        raise DataError(f"{FILE_NAME} is not here; run this command in a checkout of the project")
+    given = {"DATA": options.data, "FRUIT": options.fruit, "PHOTO": options.photo}
+    parameters = {name: str(path.resolve()) for name, path in given.items() if path is not None}
+    output = options.output or paths.runs() / f"colorization-{options.scale}.ipynb"
+    execute(folder / FILE_NAME, output, {"SCALE": options.scale, "RUN": options.run, **parameters})
+    print(f"Executed notebook: {output}")
+    for title, place in (
+        ("Figures", paths.graphs()),
+        ("Checkpoints", paths.checkpoints()),
+        ("Priors", paths.precalculated()),
+    ):
+        print(f"{title + ':':<18} {place if options.scale == 'small' else place / options.scale}")
+    return 0
+
+
+def execute(source: Path, output: Path, parameters: Mapping[str, object]) -> None:
+    """Execute a notebook and write the executed copy, also when a cell failed.
+
+    The parameters are set in a new cell behind the one that is tagged ``parameters``, as papermill
+    does; papermill itself would write the paths of this machine into the copy.
+    """
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError
+    from traitlets.config import Config
+
+    copy = nbformat.read(source, as_version=4)
+    _set_parameters(copy, parameters)
+    with tempfile.TemporaryDirectory() as folder:
+        manager = {"connection_file": str(Path(folder, "kernel.json"))}
+        if os.name == "posix":
+            # Sockets in this folder, as the kernel warns about TCP without encryption.
+            manager["transport"] = "ipc"
+        client = NotebookClient(
+            copy,
+            timeout=None,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(source.parent)}},
+            config=Config({"KernelManager": manager}),
+            on_cell_execute=_Progress(copy),
+        )
+        try:
+            client.execute()
+        except CellExecutionError as error:
+            raise NotebookError(f"A cell failed; see {output}\n{error}") from error
+        finally:
+            with storage.atomic_write(output) as temporary:
+                nbformat.write(copy, temporary)
+
+
+def _set_parameters(copy: NotebookNode, parameters: Mapping[str, object]) -> None:
+    from nbformat.v4 import new_code_cell
+
+    tagged = [
+        i for i, cell in enumerate(copy.cells) if "parameters" in cell.metadata.get("tags", [])
+    ]
+    if len(tagged) != 1:
+        raise NotebookError(
+            f"{FILE_NAME}: expected one cell with the tag 'parameters', got {len(tagged)}"
+        )
+    lines = [f"{name} = {value!r}" for name, value in parameters.items()]
+    injected = new_code_cell("\n".join(lines), metadata={"tags": ["injected-parameters"]})
+    copy.cells.insert(tagged[0] + 1, injected)
+
+
+class _Progress:
+    """Print number, time and first line of each code cell when it starts."""
+
+    def __init__(self, copy: NotebookNode) -> None:
+        cells = enumerate(copy.cells)
+        self._numbers = [i for i, cell in cells if cell.cell_type == "code" and cell.source.strip()]
+        self._start = time.monotonic()
+
+    def __call__(self, cell: NotebookNode, cell_index: int) -> None:
+        minutes, seconds = divmod(int(time.monotonic() - self._start), 60)
+        number, first = self._numbers.index(cell_index) + 1, cell.source.strip().splitlines()[0]
+        print(
+            f"{minutes:3}:{seconds:02}  cell {number} of {len(self._numbers)}: {first[:60]}",
+            flush=True,
+        )

@@ -1,4 +1,4 @@
-"""The commands of the studies: train, evaluate, models, notebook."""
+"""The commands of the studies: train, evaluate, models."""
 
 from __future__ import annotations
 
@@ -163,33 +163,4 @@ def models(arguments: list[str]) -> int:
     from colorize.models.hub import list_models
 
     print("\n".join(list_models()) or "none yet; train one with: colorize train EXPERIMENT")
-    return 0
-
-
-def notebook(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
-        prog="colorize notebook",
-        description="Execute colorization.ipynb; its figures go to GRAPHS.",
-    )
-    parser.add_argument("--scale", choices=SCALES, default="quick")
-    parser.add_argument("--data", type=Path, help="folder or .zip (default: DATA/<set>)")
-    parser.add_argument("--fruit", type=Path, help="the same of study B's fruit (DATA/ncd)")
-    parser.add_argument("--train", action="store_true", help="train what has no checkpoint yet")
-    parser.add_argument("--fetch", action="store_true", help="download its data sets first")
-    parser.add_argument("--output", type=Path, help="default: RUNS/colorization-<scale>.ipynb")
-    options = parser.parse_args(arguments)
-
-    from colorize.cli.notebook import execute
-
-    output = options.output or paths.runs() / f"colorization-{options.scale}.ipynb"
-    print(
-        execute(
-            options.scale,
-            options.data,
-            output,
-            fruit=options.fruit,
-            train=options.train,
-            fetch=options.fetch,
-        )
-    )
     return 0
