@@ -1,0 +1,409 @@
+"""The command that colors photos: where results go, what is refused, pipes, Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from helpers import tiny
+from helpers.tiny import light as light
+from PIL import Image
+
+from colorize import paths
+from colorize.cli import main
+from colorize.models import EuclideanModel
+from colorize.photo.colorize import colorize_image
+
+pytestmark = pytest.mark.usefixtures("light")
+
+
+@pytest.fixture(autouse=True)
+def models(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Checkpoints: the default one, another, and one without temperature; none that is shipped."""
+    monkeypatch.setattr(paths, "shipped_checkpoints", lambda: tmp_path / "shipped")
+    folder = home / "CHECKPOINTS"
+    tiny.save_tiny(folder / "photo.safetensors", tiny.vivid_model(0))
+    tiny.save_tiny(folder / "other.safetensors", tiny.vivid_model(1))
+    torch.manual_seed(0)
+    tiny.save_tiny(folder / "euclidean.safetensors", EuclideanModel(width=0.02))
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory, with three photos."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    for i, name in enumerate(PHOTOS):
+        _save(name, 60 + i)
+    return folder
+
+
+PHOTOS = ["a.png", "b.jpg", "c.png"]
+
+
+def _save(name: str, patch: int) -> None:
+    Path(name).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(tiny.patches(1, patch)[0]).save(name)
+
+
+def _pixels(path: Path | str) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def _files(folder: Path | str = ".") -> list[str]:
+    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
+
+
+def _error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """What a command that fails prints; its status is 1, or 2 from argparse."""
+    try:
+        assert main(arguments) == 1
+    except SystemExit as exit_:
+        assert exit_.code == 2
+    return capsys.readouterr().err
+
+
+def _process(arguments: list[str], content: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    package = str(Path(paths.__file__).parents[1])
+    environment = {**os.environ, "PYTHONPATH": package, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, *arguments]
+    return subprocess.run(command, env=environment, input=content, capture_output=True, check=False)
+
+
+# --- results -----------------------------------------------------------------------------------
+
+
+def test_without_an_output_it_lies_beside_the_photo() -> None:
+    assert main(["b.jpg"]) == 0
+    np.testing.assert_array_equal(_pixels("b-color.png"), colorize_image("b.jpg", "photo"))
+    assert _files() == ["a.png", "b-color.png", "b.jpg", "c.png"]
+
+
+def test_several_photos_into_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([*PHOTOS, str(Path("a.png").resolve()), "-o", "new/colored"]) == 0
+    written = [Path("new", "colored", f"{stem}.png") for stem in "abc"]
+    assert capsys.readouterr().out.splitlines() == [str(path) for path in written]
+    for photo, path in zip(PHOTOS, written, strict=True):
+        np.testing.assert_array_equal(_pixels(path), colorize_image(photo, "photo"))
+
+
+def test_options_reach_the_model(models: Path) -> None:
+    red_and_blue = [(3, 4, (255, 0, 0)), (30, 31, (0, 0, 255))]
+    plain = colorize_image("a.png", "photo")
+    for arguments, expected in (
+        (["--model", str(models / "other.safetensors"), "--device", "cpu"], {"model": "other"}),
+        (["--temperature", "0"], {"temperature": 0.0}),
+        (["--saturation", "0.5"], {"saturation": 0.5}),
+        (["--size", "16"], {"size": 16}),
+        (["--upsampling", "bilinear"], {"upsampling": "bilinear"}),
+        (["--hint", "3,4,#ff0000", "--hint", "30,31,0000FF"], {"hints": red_and_blue}),
+    ):
+        assert main(["a.png", "-o", "out.png", "--overwrite", *arguments]) == 0
+        settings: dict[str, Any] = {"model": "photo", **expected}
+        colored = _pixels("out.png")
+        np.testing.assert_array_equal(colored, colorize_image("a.png", **settings))
+        assert (colored != plain).any(), arguments
+
+
+def test_weights_reach_the_published_models(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "missing.pth" in _error(
+        ["a.png", "--model", "eccv16", "--weights", "missing.pth"], capsys
+    )
+
+
+def test_samples(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["a.png", "-o", "out.png", "--samples", "3", "--seed", "5"]
+    assert main(command) == 0
+    names = [f"out-{number}.png" for number in (1, 2, 3)]
+    assert capsys.readouterr().out.splitlines() == names
+    expected = colorize_image("a.png", "photo", samples=3, seed=5)
+    np.testing.assert_array_equal(np.stack([_pixels(name) for name in names]), expected)
+    # Only what is missing is written again, and it is the same image.
+    stamp = Path("out-1.png").stat().st_mtime_ns
+    Path("out-2.png").unlink()
+    assert main(command) == 0
+    assert capsys.readouterr().out == "out-2.png\n"
+    np.testing.assert_array_equal(_pixels("out-2.png"), expected[1])
+    assert Path("out-1.png").stat().st_mtime_ns == stamp
+
+
+@pytest.mark.parametrize("suffix", ["jpg", ".webp", "TIF"])
+def test_the_format_by_option(suffix: str) -> None:
+    assert main(["a.png", "b.jpg", "--format", suffix]) == 0
+    plain = suffix.lower().lstrip(".")
+    for stem in "ab":
+        with Image.open(f"{stem}-color.{plain}") as image:
+            assert image.format == {"jpg": "JPEG", "webp": "WEBP", "tif": "TIFF"}[plain]
+
+
+# --- what is refused ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bad", ["text.jpg", "missing.png", "empty.png", "miss*.png", "none"])
+def test_a_bad_file_is_named_while_the_rest_goes_on(
+    bad: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("text.jpg").write_text("no picture", encoding="utf-8")
+    Path("empty.png").touch()
+    Path("none").mkdir()
+    assert main(["a.png", bad, "c.png", "-o", "out"]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("colorize: ") and bad in line
+    assert _files("out") == ["a.png", "c.png"]
+
+
+def test_a_missing_file_is_named_before_torch_is_imported() -> None:
+    code = (
+        "import sys; from colorize.cli import main; "
+        "print(main(sys.argv[1:]), 'torch' in sys.modules)"
+    )
+    for more in ([], ["-o", "-"]):
+        done = _process(["-c", code, "nosuch.jpg", "--model", "dream", *more])
+        assert done.stdout == b"1 False\n" and b"nosuch.jpg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "subject"),
+    [
+        (["-o", "out.txt"], "out.txt"),
+        (["-o", "out.psd"], "out.psd"),  # Pillow reads these and cannot write them
+        (["--size", "0"], "size"),
+        (["--temperature", "-1"], "temperature"),
+        (["--model", "euclidean", "--temperature", "0.5"], "temperature"),
+        (["--model", "dream"], "dream"),
+        (["--device", "abacus"], "device"),
+        (["--format", "gif"], "--format"),
+        (["-o", "out.jpg", "--format", "png"], "--format"),
+        (["--samples", "0"], "samples"),
+        (["--samples", "2", "--model", "euclidean"], "samples"),
+        (["--saturation", "-1"], "saturation"),
+        (["--upsampling", "magic"], "upsampling"),
+        (["--hint", "3,4,red"], "#rrggbb"),
+        (["--hint", "40,4,#ff0000"], "hints"),
+        (["b.jpg", "--hint", "3,4,#ff0000"], "--hint"),
+        (["b.jpg", "-o", "-"], "standard output"),
+        (["-o", "-", "--samples", "2"], "standard output"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done(
+    arguments: list[str], subject: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert subject in _error(["a.png", *arguments], capsys)
+    assert _files() == PHOTOS
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need rights there")
+def test_no_input_photo_is_overwritten() -> None:
+    """``colorize *.png -o .`` is easily typed; a camera leaves b.jpg and b.png side by side."""
+    Path("link.png").symlink_to("a.png")
+    Path("hard.png").hardlink_to("b.jpg")
+    _save("b.png", 90)
+    before = {name: Path(name).read_bytes() for name in (*PHOTOS, "b.png")}
+    for arguments in (
+        ["a.png", "-o", "a.png", "--overwrite"],
+        ["a.png", "c.png", "-o", "."],
+        ["b.jpg", "-o", "."],
+        ["a.png", "-o", "link.png", "--overwrite"],
+        ["b.jpg", "-o", "hard.png", "--overwrite"],
+    ):
+        main(arguments)
+        assert {name: Path(name).read_bytes() for name in before} == before
+
+
+def test_no_other_file_is_overwritten(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("out.png").write_text("mine", encoding="utf-8")
+    assert "--overwrite" in _error(["a.png", "-o", "out.png"], capsys)
+    assert "out.png" in _error(["a.png", "c.png", "-o", "out.png"], capsys)
+    assert Path("out.png").read_text(encoding="utf-8") == "mine"
+    assert main(["a.png", "-o", "out.png", "--overwrite"]) == 0
+    assert _pixels("out.png").shape == (40, 40, 3)
+
+
+def test_two_photos_of_one_name_do_not_replace_each_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _save("more/a.png", 90)
+    assert main(["a.png", str(Path("more", "a.png")), "c.png", "-o", "out"]) == 1
+    assert str(Path("more", "a.png")) in capsys.readouterr().err
+    assert _files("out") == ["a.png", "c.png"]
+    np.testing.assert_array_equal(_pixels("out/a.png"), colorize_image("a.png", "photo"))
+
+
+# --- folders, patterns, and going on -----------------------------------------------------------
+
+RESULTS = ["1907/may/three.png", "1907/two.png", "one.png"]
+
+
+@pytest.fixture
+def album() -> Path:
+    """A folder with structure and with rubbish in it, in the working directory."""
+    for i, place in enumerate(("one.png", "1907/two.jpg", "1907/may/three.tif")):
+        _save(f"album/{place}", 70 + i)
+    for place in ("notes.txt", "1907/raw.heic", ".hidden/four.png", "Thumbs.db"):
+        path = Path("album", place)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("no picture", encoding="utf-8")
+    return Path("album")
+
+
+@pytest.mark.parametrize("output", ["new/deep/", None])
+def test_a_folder_keeps_its_structure(
+    output: str | None, album: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = _files(album)
+    assert main(["album", *(["-o", output] if output else [])]) == 0
+    root = Path(output or "album-color")
+    assert _files(root) == RESULTS and _files(album) == before
+    expected = colorize_image(album / "1907" / "may" / "three.tif", "photo")
+    np.testing.assert_array_equal(_pixels(root / "1907/may/three.png"), expected)
+    printed = capsys.readouterr()
+    assert sorted(printed.out.splitlines()) == sorted(str(root / name) for name in RESULTS)
+    for reason in ("hidden", "Windows", ".heic", ".txt"):
+        assert reason in printed.err
+
+
+def test_what_is_done_is_not_done_again(album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["album", "-o", "colored", "--format", "jpg"]
+    assert main(command) == 0
+    stamps = {p: p.stat().st_mtime_ns for p in Path("colored").rglob("*.jpg")}
+    Path("colored/one.jpg").write_text("the user's own", encoding="utf-8")
+    Path("colored/1907/two.jpg").unlink()
+    capsys.readouterr()
+    assert main([*command, "--model", "other"]) == 0
+    printed = capsys.readouterr()
+    assert printed.out.splitlines() == [str(Path("colored", "1907", "two.jpg"))]
+    assert "2 colored already" in printed.err
+    assert Path("colored/one.jpg").read_text(encoding="utf-8") == "the user's own"
+    # When all is done, no model is loaded.
+    assert main([*command, "--model", "no such model"]) == 0
+    assert main([*command, "--overwrite"]) == 0
+    assert all(path.stat().st_mtime_ns > stamp for path, stamp in stamps.items())
+
+
+def test_results_inside_the_input_folder_are_no_photos(
+    album: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(album)
+    for more in ([], [], ["--overwrite"]):
+        assert main([".", "-o", "colored", *more]) == 0
+        assert _files("colored") == RESULTS
+    assert main(["."]) == 0
+    assert Path("../album-color/one.png").is_file()
+
+
+@pytest.mark.parametrize("output", ["album", "./album/", "album/1907/.."])
+def test_a_folder_is_not_written_into_itself(
+    output: str, album: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = _files(album)
+    assert "itself" in _error(["album", "-o", output], capsys)
+    assert _files(album) == before
+
+
+def test_a_second_run_of_a_pattern_does_not_color_its_own_results() -> None:
+    for _ in range(2):
+        assert main(["*.png"]) == 0
+        assert _files() == ["a-color.png", "a.png", "b.jpg", "c-color.png", "c.png"]
+    # a-color.png may be the user's own: it is one of the photos that were named.
+    before = Path("a-color.png").read_bytes()
+    assert main(["*.png", "--overwrite"]) == 1
+    assert Path("a-color.png").read_bytes() == before
+
+
+def test_patterns_that_the_shell_has_left(album: Path) -> None:
+    assert main(["[ab].*", "album/**/*.tif", "-o", "out"]) == 0
+    assert _files("out") == ["a.png", "b.png", "three.png"]
+    # A name is a name first.
+    _save("[ab].png", 90)
+    assert main(["[ab].png", "-o", "one.png"]) == 0
+    np.testing.assert_array_equal(_pixels("one.png"), colorize_image("[ab].png", "photo"))
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    assert main([*PHOTOS, "-o", "out"]) == 0
+    assert "3/3" in terminal.getvalue()
+
+
+# --- pipes and Ctrl-C --------------------------------------------------------------------------
+
+
+def test_standard_input_to_standard_output() -> None:
+    """In a process of its own: the bytes of the image and nothing else."""
+    with Image.open("a.png") as image:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+        encoded = io.BytesIO()
+        image.save(encoded, "PNG")
+    done = _process(["-m", "colorize", "-", "--format", "jpg"], encoded.getvalue())
+    assert done.returncode == 0 and b"transparency" in done.stderr
+    with Image.open(io.BytesIO(done.stdout)) as image:
+        assert (image.format, image.size) == ("JPEG", (40, 40))
+        image.load()
+    assert done.stdout.endswith(b"\xff\xd9") and _files() == PHOTOS
+
+
+def test_every_way_through_a_pipe(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> None:
+    expected, content = colorize_image("b.jpg", "photo"), Path("b.jpg").read_bytes()
+
+    def run(arguments: list[str], given: bytes = content) -> int:
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
+        return main(arguments)
+
+    for arguments in (["-"], ["-", "-o", "-"], ["b.jpg", "-o", "-"]):
+        assert run(arguments) == 0
+        printed = capfdbinary.readouterr()
+        assert printed.err == b""
+        np.testing.assert_array_equal(_pixels(io.BytesIO(printed.out)), expected)
+    for arguments, target in (
+        (["-", "-o", "out.png"], "out.png"),
+        (["-", "c.png", "-o", "out"], "out/stdin.png"),
+    ):
+        assert run(arguments) == 0
+        np.testing.assert_array_equal(_pixels(target), expected)
+    capfdbinary.readouterr()
+    for bad in (b"no picture", b""):
+        assert run(["-"], bad) == 1
+        assert capfdbinary.readouterr().out == b""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert main(["a.png", "-o", "-"]) == 1
+
+
+def test_ctrl_c_leaves_whole_files_and_the_next_run_goes_on(
+    home: Path, photos: Path, tmp_path: Path
+) -> None:
+    many, out, output = photos / "many", photos / "out", tmp_path / "output.txt"
+    many.mkdir()
+    for i in range(16):
+        Image.fromarray(tiny.patches(1, i, 128)[0]).save(many / f"{i:02}.png")
+    process = tiny.start(tiny.command_line, home, [str(many), "-o", str(out)], output)
+    deadline = time.monotonic() + 60
+    while not list(out.glob("0[1-9].png")) and process.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.002)
+    tiny.interrupt(process)
+    assert tiny.finish(process) == 130
+    assert "Traceback" not in output.read_text(encoding="utf-8")
+    written = _files(out)
+    assert 2 <= len(written) < 16 and all(name[0] != "." for name in written)
+    assert all(_pixels(out / name).shape == (128, 128, 3) for name in written)
+    stamps = {name: (out / name).stat().st_mtime_ns for name in written}
+    assert main([str(many), "-o", str(out)]) == 0
+    assert _files(out) == [f"{i:02}.png" for i in range(16)]
+    assert {name: (out / name).stat().st_mtime_ns for name in written} == stamps
