@@ -13,7 +13,7 @@ from torch import Tensor
 from colorize.analysis.dominant import CommonColors, DominantColors, is_grey_color
 from colorize.color.lab import lab_to_rgb, rgb_to_lab
 from colorize.errors import InputError
-from colorize.report.figures import ab_axes, require_some
+from colorize.report.figures import ab_axes, require_not_empty
 
 # Where the families of hues begin, in degrees of the CIELAB hue, which differs from HSV's.
 _FAMILIES = (
@@ -43,12 +43,12 @@ def color_bars(bars: Mapping[str, CommonColors]) -> Figure:
     Args:
         bars: for example all colors, those of ranks 1 to 100, and those of ranks 50 to 150.
     """
-    require_some(bars, "bars")
+    require_not_empty(bars, "bars")
     figure = Figure(figsize=(8, 0.95 * len(bars)), layout="constrained")
     for axis, (name, colors) in zip(
         figure.subplots(len(bars), 1, squeeze=False)[:, 0], bars.items(), strict=True
     ):
-        require_some(colors, name)
+        require_not_empty(colors, name)
         axis.imshow(colors.rgb[None].numpy(), aspect="auto", interpolation="nearest")
         share = float(colors.share.sum())
         axis.set_title(
@@ -65,7 +65,7 @@ def hue_bar(colors: CommonColors) -> Figure:
     above; greys apart. The area of a color is its share, greys and the others each on their own
     scale. Families of hues that are too narrow for their name go without.
     """
-    require_some(colors, "colors")
+    require_not_empty(colors, "colors")
     grey = is_grey_color(colors.lab)
     figure = Figure(figsize=(8, 2.4), layout="constrained")
     ratios = [1 - _GREYS_WIDTH, _GREYS_WIDTH]
@@ -96,7 +96,7 @@ def ab_map(colors: CommonColors, L: float = 65.0) -> Figure:
     Raises:
         InputError: when L is not between 0 and 100.
     """
-    require_some(colors, "colors")
+    require_not_empty(colors, "colors")
     if not 0 < L < 100:
         raise InputError(f"L: expected a lightness between 0 and 100, got {L}")
     figure = Figure(figsize=(4.8, 4.6), layout="constrained")
@@ -135,7 +135,7 @@ def class_strips(palettes: DominantColors) -> Figure:
     Args:
         palettes: of ``colorize.analysis.dominant.class_palettes``.
     """
-    require_some(palettes, "palettes")
+    require_not_empty(palettes, "palettes")
     names = [palettes.classes[label] for label in palettes.labels]
     if len(names) != len(palettes):
         raise InputError("palettes: expected a class for each row; make them by class_palettes")
@@ -155,7 +155,7 @@ def image_colors(images: Sequence[np.ndarray], dominant: DominantColors) -> Figu
     Args:
         images: (H, W, 3) uint8, as many as there are rows in ``dominant``.
     """
-    require_some(images, "images")
+    require_not_empty(images, "images")
     n = len(images)
     if n != len(dominant):
         raise InputError(f"images: expected as many as palettes ({len(dominant)}), got {n}")

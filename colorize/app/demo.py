@@ -26,7 +26,7 @@ from colorize.photo.files import Photo, read_photo, write_photo
 from colorize.photo.formats import writable_suffixes
 from colorize.photo.prediction import DEFAULT_MODEL
 from colorize.photo.upsampling import METHODS
-from colorize.report.figures import comparison_grid
+from colorize.report.panels import comparison_grid
 
 # What is shown; what is downloaded has the photograph's own size.
 _SHOWN_PIXELS = 640
@@ -72,7 +72,7 @@ def compare_photo(
     photo = read_photo(Path(path), str(path))
     after = colorize_image(photo.rgb, model, **options)
     shown = [np.asarray(_reduced(pixels)) for pixels in (photo.rgb, after)]
-    return comparison_grid({"photo": shown}, ["before", "after"], side=4)
+    return comparison_grid({"": shown}, ["before", "after"], side=4)
 
 
 class PlainDemo:
