@@ -9,6 +9,7 @@ from colorize.cli import study
 from colorize.cli.export import export
 from colorize.cli.notebook import notebook
 from colorize.cli.photos import color_photos
+from colorize.cli.results import results
 from colorize.errors import ColorizeError
 
 
@@ -21,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "export": export,
         "notebook": notebook,
         "models": study.models,
+        "results": results,
     }
     try:
         if arguments and arguments[0] in commands:

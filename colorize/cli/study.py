@@ -150,6 +150,9 @@ def evaluate(arguments: list[str]) -> int:
     results = measure(model, dataset)
     named = {Path(options.model).stem: results}
     print("\n\n".join((metrics_table(named), field_table(named), protocol(named))))
+    for metric, value in results["test"].items():
+        if isinstance(value, dict) and "missing" in value:
+            print(f"{metric} was not measured: {value['missing']}")
     if options.output:
         save_results(results, options.output)
     return 0

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
-
-from scipy.stats import spearmanr
 
 from colorize.errors import DataError
 from colorize.report.statistics import (
     Difference,
-    Result,
     Results,
     difference,
     group_by_experiment,
@@ -55,16 +50,10 @@ FIELD_METRICS = (
 LABEL_METRICS = ("top1", "top5")
 COMPARED_METRICS = ("rmse_ab", "psnr", "ssim", "colorfulness", "auc_rebalanced", "recognized_own")
 ABLATION_METRICS = (*LABEL_METRICS, "rmse_ab", "psnr", "colorfulness")
-CONTENTS = {
-    "busyness": "busy: steps of L",
-    "colors": "many colors: effective number of bins",
-    "green": "share of green: grass, leaves",
-    "blue": "share of blue: sky, water",
-}
-"""What ``evaluation.dataset_metrics`` measures of the contents of an image, in words."""
-
+_LAST = ", last step"
 # What the truth itself would get.
-_TRUTH = {
+_TRUTH: dict[str, float | None] = {
+    "psnr": None,
     **dict.fromkeys(("rmse_ab", "rmse_rgb", "colorfulness_error", "lpips", "fid"), 0.0),
     **dict.fromkeys(("ssim", "auc", "auc_rebalanced"), 1.0),
 }
@@ -80,12 +69,16 @@ def metrics_table(results: Results) -> str:
     """One row a model, then grey and the truth; all of the same images, mean ± std over them."""
     labelled = any("top1" in result["test"] for result in results.values())
     metrics = ERROR_METRICS + (LABEL_METRICS if labelled else ())
-    return table(["model", *_titles(metrics)], _rows_of_models(results, metrics, spread=True))
+    rows = []
+    for name, test in _tests(results).items():
+        size = f"{results[name]['parameters'] / 1e6:.1f} M" if name in results else ""
+        rows.append([name, size, *(_cell(test, metric) for metric in metrics)])
+    return table(["model", "parameters", *_titles(metrics)], rows)
 
 
 def field_table(results: Results) -> str:
     """The field's other metrics, one row a model, then grey and the truth; below, what could not
-    be measured and why.
+    be measured.
     """
     first = next(iter(results.values()))
     metrics = [
@@ -93,13 +86,14 @@ def field_table(results: Results) -> str:
         for metric in FIELD_METRICS
         if any(value_of(result["test"], metric) is not None for result in results.values())
     ]
-    text = table(["model", *_titles(metrics)], _rows_of_models(results, metrics, spread=False))
-    missing = [
-        f"{METRICS[metric].title}: {first['test'][metric]['missing']}"
-        for metric in FIELD_METRICS
-        if "missing" in first["test"].get(metric, {})
+    rows = [
+        [name, *(_cell(test, metric, spread=False) for metric in metrics)]
+        for name, test in _tests(results).items()
+        if not name.endswith(_LAST)
     ]
-    return f"{text}\n\nNot measured: {'; '.join(missing)}." if missing else text
+    text = table(["model", *_titles(metrics)], rows)
+    missing = [METRICS[m].title for m in FIELD_METRICS if "missing" in first["test"].get(m, {})]
+    return f"{text}\n\nNot measured: {', '.join(missing)}." if missing else text
 
 
 def seeds_table(results: Results, metrics: Sequence[str] = COMPARED_METRICS) -> str:
@@ -182,87 +176,19 @@ def experiments_table(experiments: Mapping[str, Mapping[str, Any]]) -> str:
     return table(["experiment", "baseline", "model and prior", "claim"], rows)
 
 
-def failures_table(name: str, result: Result) -> str:
-    """RMSE ab on the quarter of the test images that has least of something, and on the quarter
-    that has most; of a model, and of grey, which tells how much color there was to miss.
-    """
-    images, grey = result["test"]["images"], result["grey"]["images"]
-    rows = []
-    for key, words in CONTENTS.items():
-        order = _order(images[key])
-        quarter = max(1, len(order) // 4)
-        cells = [
-            f"{statistics.fmean(values['rmse_ab'][i] for i in part):.2f}"
-            for values in (images, grey)
-            for part in (order[:quarter], order[-quarter:])
-        ]
-        constant = len(set(images[key])) < 2
-        rank = "" if constant else f"{spearmanr(images[key], images['rmse_ab']).statistic:+.2f}"
-        rows.append([words, *cells, rank])
-    header = [
-        *("RMSE ab by quarter of the images", f"{name}, least", f"{name}, most"),
-        *("grey, least", "grey, most", "rank correlation"),
-    ]
-    return table(header, rows)
-
-
-def failures(result: Result, n: int = 2) -> dict[str, list[int]]:
-    """Test images that have much of something and came out badly: of the quarter that has most of
-    it the ``n`` with the largest error, each image once; by the contents in words.
-    """
-    images = result["test"]["images"]
-    chosen: dict[str, list[int]] = {}
-    for key, words in CONTENTS.items():
-        taken = {i for indices in chosen.values() for i in indices}
-        order = _order(images[key])
-        most = [i for i in order[-max(n, len(order) // 4) :] if i not in taken]
-        chosen[words] = sorted(most, key=lambda i: -images["rmse_ab"][i])[:n]
-    return chosen
-
-
-def classes_table(name: str, result: Result, n: int = 3) -> str:
-    """The ``n`` classes with the largest error of a model and the ``n`` with the least."""
-    images, grey = result["test"]["images"], result["grey"]["images"]
-    rows = []
-    for label, wnid in enumerate(sorted(result["experiment"]["data"]["classes"])):
-        indices = [i for i, of_image in enumerate(images["label"]) if int(of_image) == label]
-        if indices:
-            error, of_grey = (
-                statistics.fmean(values["rmse_ab"][i] for i in indices) for values in (images, grey)
-            )
-            cells = [class_name(wnid), str(len(indices)), f"{error:.2f}", f"{of_grey:.2f}"]
-            rows.append((error, cells))
-    rows.sort(key=lambda row: -row[0])
-    shown = rows if len(rows) <= 2 * n else [*rows[:n], *rows[-n:]]
-    return table(["class", "images", f"RMSE ab, {name}", "grey"], [cells for _, cells in shown])
-
-
-def class_name(wnid: str) -> str:
-    """The first word that ImageNet has for a WordNet id; the name itself where it is none."""
-    if not re.fullmatch(r"n\d{8}", wnid):
-        return wnid
-    return str(_imagenet().label_name_to_description(wnid)).split(",")[0]
-
-
-@lru_cache(maxsize=1)
-def _imagenet() -> Any:
-    from timm.data import ImageNetInfo
-
-    return ImageNetInfo("imagenet-1k")
-
-
 def protocol(results: Results) -> str:
     """One line below a table: n, size, seeds, precision and machine."""
-    described = [result for result in results.values() if "experiment" in result]
     first = next(iter(results.values()))
     parts = [f"n = {_listed(result['test']['n'] for result in results.values())} images"]
-    if described:
-        experiments = [result["experiment"] for result in described]
+    runs = {name: result for name, result in results.items() if "experiment" in result}
+    if runs:
+        experiments = [run["experiment"] for run in runs.values()]
+        grey = (run["data"]["test"]["grey_left_out"] for run in runs.values())
         parts += [
             f"center crops of {_listed(e['recipe']['test_crop'] for e in experiments)} px",
-            f"{_listed(r['data']['test']['grey_left_out'] for r in described)} grey ones left out",
+            f"{_listed(grey)} grey ones left out",
             f"seed {_listed(e['seed'] for e in experiments)}",
-            f"trained in {_listed(r['precision'] for r in described)}",
+            f"trained in {_precisions(runs)}",
         ]
     return f"{'; '.join([*parts, hardware(first['machine'])])}."
 
@@ -273,31 +199,45 @@ def hardware(machine: Mapping[str, Any]) -> str:
     return f"{machine['platform']}, {processor}, torch {machine['torch']}"
 
 
+def _precisions(runs: Results) -> str:
+    names: dict[str, list[str]] = {}
+    for name, run in runs.items():
+        names.setdefault(run["precision"], []).append(name)
+    if len(names) == 1:
+        return next(iter(names))
+    return ", ".join(f"{precision} ({', '.join(own)})" for precision, own in names.items())
+
+
 def _titles(metrics: Sequence[str]) -> list[str]:
     return [METRICS[metric].title for metric in metrics]
 
 
-def _rows_of_models(
-    results: Results, metrics: Sequence[str], *, spread: bool
-) -> Iterable[list[str]]:
+def _tests(results: Results) -> dict[str, Mapping[str, Any]]:
+    """What the rows of a table show: the models by name, grey, and the truth."""
+    tests: dict[str, Mapping[str, Any]] = {}
     for name, result in results.items():
-        yield [name, *(_cell(result["test"], m, spread=spread) for m in metrics)]
-        if result.get("test_last") and spread:
-            yield [f"{name}, last step", *(_cell(result["test_last"], m) for m in metrics)]
-        for other, test in result.get("also_tested", {}).items():
-            if "missing" not in test:
-                yield [f"{other}, same images", *(_cell(test, m, spread=spread) for m in metrics)]
+        tests[name] = result["test"]
+        last = result.get("test_last")
+        # Where the last step was the best one, both are the same.
+        if last and last["rmse_rgb"] != result["test"]["rmse_rgb"]:
+            tests[f"{name}{_LAST}"] = last
+        tests |= {
+            f"{other}, same images": test
+            for other, test in result.get("also_tested", {}).items()
+            if "missing" not in test
+        }
     first = next(iter(results.values()))
-    yield ["grey", *(_cell(first["grey"], m, spread=spread) for m in metrics)]
+    known = [metric for metric in METRICS if f"{metric}_truth" in first["test"]]
     truth = {metric: {"value": value} for metric, value in _TRUTH.items()}
-    truth |= {m: first["test"][f"{m}_truth"] for m in metrics if f"{m}_truth" in first["test"]}
-    yield ["truth", *(_cell(truth, m, spread=spread) for m in metrics)]
+    truth |= {metric: first["test"][f"{metric}_truth"] for metric in known}
+    return {**tests, "grey": first["grey"], "truth": truth}
 
 
 def _cell(test: Mapping[str, Any], metric: str, *, spread: bool = True) -> str:
     """Mean ± std over the images, of shares the mean alone; "∞" is the PSNR of equal images."""
     shown, value = METRICS[metric], value_of(test, metric)
     if value is None:
+        # JSON has no infinity.
         return "∞" if metric == "psnr" and metric in test else ""
     text = f"{shown.factor * value:.{shown.digits}f}"
     std = test[metric].get("std")
@@ -321,9 +261,5 @@ def _interval(change: Difference | None, metric: str) -> str:
     return mean if change.low != change.low else f"{mean} [{low}, {high}]"
 
 
-def _order(values: Sequence[float]) -> list[int]:
-    return sorted(range(len(values)), key=values.__getitem__)
-
-
-def _listed(values: Iterable[object]) -> str:
-    return ", ".join(dict.fromkeys(str(value) for value in values))
+def _listed(values: Iterable[int]) -> str:
+    return ", ".join(str(value) for value in sorted(set(values)))

@@ -25,7 +25,7 @@ from colorize.models import EuclideanModel
 
 pytestmark = pytest.mark.usefixtures("light")
 
-COMMANDS = ("train", "evaluate", "export", "notebook", "models")
+COMMANDS = ("train", "evaluate", "export", "notebook", "models", "results")
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ import pytest
 
 from colorize.errors import DataError
 from colorize.experiments.catalog import EXPERIMENTS
-from colorize.report import cards
+from colorize.report import cards, failures
 from colorize.report import tables as t
 
 Results = dict[str, dict[str, Any]]
@@ -101,22 +101,24 @@ def test_failures_are_images_that_have_much_of_something(study_a: Results) -> No
     images = result["test"]["images"]
     busiest = np.argsort(images["busyness"], kind="stable")[-(len(images["busyness"]) // 4) :]
     error = np.array(images["rmse_ab"])
-    rows = _rows(t.failures_table("simplified", result))
-    cell = rows[t.CONTENTS["busyness"]]["grey, most"]
+    rows = _rows(failures.failures_table("simplified", result))
+    cell = rows[failures.CONTENTS["busyness"]]["grey, most"]
     assert cell == f"{np.mean(np.array(result['grey']['images']['rmse_ab'])[busiest]):.2f}"
-    chosen = t.failures(result, 3)
-    first = chosen[t.CONTENTS["busyness"]]
+    chosen = failures.failures(result, 3)
+    first = chosen[failures.CONTENTS["busyness"]]
     assert sorted(first) == sorted(sorted(busiest, key=lambda i: -error[i])[:3])
     indices = [i for some in chosen.values() for i in some]
     assert len(indices) == len(set(indices)) == 12
 
 
 def test_classes_have_names(study_a: Results) -> None:
-    rows = _rows(t.classes_table("simplified", study_a["simplified"], 2))
+    rows = _rows(failures.classes_table("simplified", study_a["simplified"], 2))
     errors = [float(row["RMSE ab, simplified"]) for row in rows.values()]
     assert len(rows) == 4 and errors == sorted(errors, reverse=True)
     assert not any(name.startswith("n0") for name in rows)
-    assert t.class_name("n04146614") == "school bus" and t.class_name("Apple") == "Apple"
+    assert (
+        failures.class_name("n04146614") == "school bus" and failures.class_name("Apple") == "Apple"
+    )
 
 
 def test_the_table_of_experiments() -> None:

@@ -1,0 +1,135 @@
+"""results.csv and docs/results.md say the same as the results."""
+
+from __future__ import annotations
+
+import csv
+import re
+import shutil
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from colorize import paths
+from colorize.cli import main
+from colorize.report.tables import METRICS
+
+Rows = list[dict[str, str]]
+METRIC_OF = {metric.title: key for key, metric in METRICS.items()}
+DOCUMENT = paths.shipped_checkpoints().parent / "docs" / "results.md"
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    path = paths.shipped_checkpoints() / "results.csv"
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _mean(rows: Rows, metric: str, **columns: str) -> list[float]:
+    return [
+        float(row["mean"])
+        for row in rows
+        if row["metric"] == metric and columns.items() <= row.items()
+    ]
+
+
+def test_a_row_is_a_metric_of_a_run(rows: Rows, results: dict[str, Any]) -> None:
+    assert {row["run"] for row in rows} == set(results)
+    keys = [(row["run"], row["tested"], row["weights"], row["metric"]) for row in rows]
+    assert len(set(keys)) == len(keys)
+    for run in ("simplified", "ncd-joint-seed1"):
+        result = results[run]
+        weights = result["experiment"]["tested"]
+        (row,) = [
+            row
+            for row in rows
+            if (row["run"], row["tested"], row["weights"], row["metric"])
+            == (run, "model", weights, "psnr")
+        ]
+        assert float(row["mean"]) == pytest.approx(result["test"]["psnr"]["mean"], rel=1e-5)
+        assert float(row["std"]) == pytest.approx(result["test"]["psnr"]["std"], rel=1e-5)
+        assert (int(row["n"]), row["scale"]) == (result["test"]["n"], "small")
+        assert (row["precision"], int(row["seed"])) == ("float32", result["experiment"]["seed"])
+        point = next(p for p in result["curve"] if p["step"] == int(row["step"]))
+        assert weights == "last" or point["val_loss"] == min(p["val_loss"] for p in result["curve"])
+    assert _mean(rows, "top1", run="ncd-class-true", tested="input grey")
+    assert _mean(rows, "psnr", run="simplified-final", tested="simplified")
+
+
+def _tables(text: str) -> Iterator[tuple[list[str], list[list[str]]]]:
+    for block in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        header, _, *cells = (
+            [cell.strip() for cell in line[1:-1].split("|")] for line in block.splitlines()
+        )
+        yield header, cells
+
+
+def _expected(rows: Rows, header: list[str], name: str, baseline: str, metric: str) -> list[float]:
+    """What a cell's mean can be: of a model by its run, of an experiment over its seeds."""
+    rows = [r for r in rows if r["run"] != "simplified-reproduced" or r["run"] in name]
+    if header[0] == "model":
+        run, _, kind = name.partition(", ")
+        if kind == "same images":
+            return _mean(rows, metric, tested=run)
+        if name == "grey":
+            return _mean(rows, metric, tested="grey")
+        weights = {"weights": "last"} if kind else {}
+        return _mean(rows, metric, run=run, tested="model", **weights)
+    ablation = name.startswith(("ncd-", "dogs-"))
+    tests = {"tested": "model", "weights": "last" if ablation else "best"}
+    mean = statistics.fmean(_mean(rows, metric, experiment=name, **tests))
+    if not baseline:
+        return [mean]
+    if name.endswith("-final"):
+        tests = {"run": name, "tested": baseline}
+    else:
+        tests["experiment"] = baseline
+    return [mean - statistics.fmean(_mean(rows, metric, **tests))]
+
+
+def test_the_tables_of_the_document_are_equal_to_the_csv(rows: Rows) -> None:
+    compared = 0
+    for header, table in _tables(DOCUMENT.read_text(encoding="utf-8")):
+        if header[0] not in ("model", "experiment") or "claim" in header:
+            continue
+        for cells in table:
+            if cells[0] == "truth" or (cells[0] == "grey" and header[0] == "experiment"):
+                continue
+            baseline = cells[1] if header[1] == "baseline" else ""
+            for title, cell in zip(header, cells, strict=True):
+                if title in METRIC_OF and cell:
+                    shown = METRICS[METRIC_OF[title]]
+                    expected = _expected(rows, header, cells[0], baseline, METRIC_OF[title])
+                    nearest = min(
+                        abs(shown.factor * value - float(cell.split()[0])) for value in expected
+                    )
+                    assert nearest <= 0.51 * 10**-shown.digits, (cells[0], title)
+                    compared += 1
+    assert compared > 400
+
+
+def test_the_command_writes_both_and_keeps_the_sentences(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["results"]) == 1 and "no results" in capsys.readouterr().err
+    ignored = shutil.ignore_patterns("*.safetensors", "*.csv", "*.md")
+    shutil.copytree(paths.shipped_checkpoints(), home / "CHECKPOINTS", ignore=ignored)
+    assert main(["results"]) == 0
+    written = home / "CHECKPOINTS" / "results.csv"
+    committed = paths.shipped_checkpoints() / "results.csv"
+    assert written.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")
+    document = home / "docs" / "results.md"
+    document.parent.mkdir()
+    text = DOCUMENT.read_text(encoding="utf-8")
+    emptied = re.sub(r"(<!-- table .* -->\n)(?:.|\n)*?(<!-- end)", r"\1\2", text)
+    assert len(emptied) < len(text) / 2
+    document.write_text(emptied, encoding="utf-8")
+    assert main(["results"]) == 0
+    assert list(_tables(document.read_text(encoding="utf-8"))) == list(_tables(text))
+    assert document.read_text(encoding="utf-8").startswith(text[: text.index("<!-- table")])
+    document.write_text("# no marks\n", encoding="utf-8")
+    assert main(["results"]) == 1 and "marks" in capsys.readouterr().err
+    assert document.read_text(encoding="utf-8") == "# no marks\n"
