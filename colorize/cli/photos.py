@@ -34,7 +34,7 @@ already are not made again, so an interrupted run can be repeated.
 
 Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
                    colorize export MODEL out.onnx, colorize notebook, colorize models,
-                   colorize tables
+                   colorize results
 (each has its own --help)"""
 _SETTINGS = ("temperature", "saturation", "size", "upsampling", "samples", "seed")
 
