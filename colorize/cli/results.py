@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING, Any
 from colorize import paths
 from colorize.errors import DataError
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
+from colorize.experiments.photo_model import PHOTO
+from colorize.experiments.presets import SCALES
 from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
-from colorize.experiments.study_b import SEEDS, STUDY_B, SUBJECTS
+from colorize.experiments.study_b import JOINT, SEEDS, STUDY_B, SUBJECTS
 
 if TYPE_CHECKING:
     from colorize.report.statistics import Results
 
+# No experiments of the list: a run made again, and what was tried before.
+_MEASURED_BESIDE = ("simplified-reproduced", "photo-tried-lambda-0.8")
 _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
 
 
@@ -34,6 +38,9 @@ def results(arguments: list[str]) -> int:
     print(write_csv(runs, paths.checkpoints() / "results.csv"))
     document = paths.home() / "docs" / "results.md"
     if document.is_file():
+        missing = {*STUDY_A, *STUDY_B, *JOINT, *PHOTO, *_MEASURED_BESIDE} - runs.keys()
+        if missing:
+            raise DataError(f"{document} needs the results of {', '.join(sorted(missing))}")
         print(write_tables(document, _tables(runs)))
     return 0
 
@@ -55,9 +62,15 @@ def write_tables(document: Path, tables: Mapping[str, str]) -> Path:
 
 
 def _all_results(folder: Path) -> dict[str, Any]:
+    """Results by the name of the run; those of another scale than "small" have it in front."""
     from colorize.evaluation.results import load_results
 
-    return {path.stem: load_results(path) for path in sorted(folder.rglob("*.json"))}
+    results = {}
+    for path in sorted(folder.rglob("*.json")):
+        scale = path.relative_to(folder).parts[0]
+        name = f"{scale}/{path.stem}" if scale in SCALES else path.stem
+        results[name] = load_results(path)
+    return results
 
 
 def _tables(runs: Results) -> dict[str, str]:
@@ -73,7 +86,7 @@ def _tables(runs: Results) -> dict[str, str]:
     once = [name for name in (*STUDY_A, *STUDY_A_VARIANTS) if not name.endswith("-final")]
     final = [name for name in STUDY_A if name.endswith("-final")]
     study_a = of((*STUDY_A, *STUDY_A_VARIANTS))
-    main, again = "rebalanced-ours", ("simplified", "simplified-reproduced")
+    main, (again, tried) = "rebalanced-ours", _MEASURED_BESIDE
     tables = {
         "experiments": t.experiments_table({name: vars(EXPERIMENTS[name]) for name in STUDY_A}),
         "study-a": _measured(of(once, [0])),
@@ -82,9 +95,10 @@ def _tables(runs: Results) -> dict[str, str]:
         "study-a-differences": t.differences_table(study_a),
         "study-a-failures": failures.failures_table(main, runs[main]),
         "study-a-classes": failures.classes_table(main, runs[main]),
-        "reproduction": t.metrics_table({name: runs[name] for name in again}),
+        "reproduction": t.metrics_table({name: runs[name] for name in ("simplified", again)}),
         "joint": _measured(of(["joint-ncd"])),
-        "photo": _measured({n: runs[n] for n in ("photo", "photo-tried-lambda-0.8")}),
+        "photo-failures": failures.failures_table("photo", runs["photo"]),
+        "photo": _measured({name: runs[name] for name in ("photo", tried)}),
     }
     for prefix in SUBJECTS:
         ablation = of([name for name in STUDY_B if name.startswith(prefix)])

@@ -149,6 +149,6 @@ def _interval(mean: float, parts: Sequence[tuple[float, int]]) -> Difference:
     total = sum(variance for variance, _ in known)
     if not total:
         return Difference(mean, math.nan, math.nan)
-    freedom = total**2 / sum(variance**2 / own for variance, own in known)
+    freedom = total**2 / sum(variance**2 / degrees for variance, degrees in known)
     low, high = stats.t.interval(_CONFIDENCE, freedom, mean, math.sqrt(total))
     return Difference(mean, float(low), float(high))

@@ -152,10 +152,8 @@ def inputs_table(results: Results, name: str) -> str:
         ]
         cells = [_over_seeds(tests, m) for m in LABEL_METRICS]
         against = [_interval(c, m) for c, m in zip(changes, LABEL_METRICS, strict=True)]
-        own = kind == "grey"
-        rows.append(
-            ["grey" if own else f"colored by {kind}", *cells, *([""] * 2 if own else against)]
-        )
+        label = "grey" if kind == "grey" else f"colored by {kind}"
+        rows.append([label, *cells, *(["", ""] if kind == "grey" else against)])
     titles = _titles(LABEL_METRICS)
     return table(["the classifier sees", *titles, *(f"{t} against grey" for t in titles)], rows)
 
@@ -200,12 +198,12 @@ def hardware(machine: Mapping[str, Any]) -> str:
 
 
 def _precisions(runs: Results) -> str:
-    names: dict[str, list[str]] = {}
+    names_of: dict[str, list[str]] = {}
     for name, run in runs.items():
-        names.setdefault(run["precision"], []).append(name)
-    if len(names) == 1:
-        return next(iter(names))
-    return ", ".join(f"{precision} ({', '.join(own)})" for precision, own in names.items())
+        names_of.setdefault(run["precision"], []).append(name)
+    if len(names_of) == 1:
+        return next(iter(names_of))
+    return ", ".join(f"{precision} ({', '.join(names)})" for precision, names in names_of.items())
 
 
 def _titles(metrics: Sequence[str]) -> list[str]:

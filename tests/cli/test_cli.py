@@ -287,6 +287,21 @@ def test_evaluate_one_split_of_a_set_that_is_divided(models: Path, tmp_path: Pat
     assert counts["train"] == 3 and counts["val"] + counts["test"] == 4
 
 
+def test_train_shows_what_there_is_at_a_scale(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show = ["--scale", "paper", "--show"]
+    assert main(["train", "simplified-final", *show, "--epochs", "7"]) == 0
+    output = capsys.readouterr().out
+    assert "SimplifiedModel" in output and "vehicles-final" in output and "epochs=7" in output
+    # Of a group what says something at the scale; a name that does not is refused.
+    assert main(["train", "study-a-variants", *show]) == 0
+    output = capsys.readouterr().out
+    assert "name='rebalanced-smooth-index'" in output and "name='simplified" not in output
+    assert "paper scale" in _refused(["train", "simplified-patches", *show], capsys)
+    assert not home.exists()
+
+
 def test_groups_of_experiments() -> None:
     assert GROUPS["study-a-variants"] == tuple(STUDY_A_VARIANTS)
     assert GROUPS["study-a-repeated"] == ("rebalanced-ours", "simplified")

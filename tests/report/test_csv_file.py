@@ -130,6 +130,14 @@ def test_the_command_writes_both_and_keeps_the_sentences(
     assert main(["results"]) == 0
     assert list(_tables(document.read_text(encoding="utf-8"))) == list(_tables(text))
     assert document.read_text(encoding="utf-8").startswith(text[: text.index("<!-- table")])
+    quick = home / "CHECKPOINTS" / "quick" / "simplified.json"
+    quick.parent.mkdir()
+    shutil.copy(home / "CHECKPOINTS" / "euclidean.json", quick)
+    assert main(["results"]) == 0
+    assert list(_tables(document.read_text(encoding="utf-8"))) == list(_tables(text))
     document.write_text("# no marks\n", encoding="utf-8")
     assert main(["results"]) == 1 and "marks" in capsys.readouterr().err
-    assert document.read_text(encoding="utf-8") == "# no marks\n"
+    document.write_text(text, encoding="utf-8")
+    (home / "CHECKPOINTS" / "photo.json").unlink()
+    assert main(["results"]) == 1 and "photo" in capsys.readouterr().err
+    assert document.read_text(encoding="utf-8") == text
