@@ -21,11 +21,18 @@ METRIC_OF = {metric.title: key for key, metric in METRICS.items()}
 DOCUMENT = paths.shipped_checkpoints().parent / "docs" / "results.md"
 
 
-@pytest.fixture(scope="module")
-def rows() -> Rows:
-    path = paths.shipped_checkpoints() / "results.csv"
+def _read(path: Path) -> Rows:
     with path.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def _key(row: dict[str, str]) -> tuple[str, ...]:
+    return row["run"], row["tested"], row["weights"], row["metric"]
+
+
+@pytest.fixture(scope="module")
+def rows() -> Rows:
+    return _read(paths.shipped_checkpoints() / "results.csv")
 
 
 def _mean(rows: Rows, metric: str, **columns: str) -> list[float]:
@@ -38,17 +45,12 @@ def _mean(rows: Rows, metric: str, **columns: str) -> list[float]:
 
 def test_a_row_is_a_metric_of_a_run(rows: Rows, results: dict[str, Any]) -> None:
     assert {row["run"] for row in rows} == set(results)
-    keys = [(row["run"], row["tested"], row["weights"], row["metric"]) for row in rows]
-    assert len(set(keys)) == len(keys)
+    of_key = {_key(row): row for row in rows}
+    assert len(of_key) == len(rows)
     for run in ("simplified", "ncd-joint-seed1"):
         result = results[run]
         weights = result["experiment"]["tested"]
-        (row,) = [
-            row
-            for row in rows
-            if (row["run"], row["tested"], row["weights"], row["metric"])
-            == (run, "model", weights, "psnr")
-        ]
+        row = of_key[run, "model", weights, "psnr"]
         assert float(row["mean"]) == pytest.approx(result["test"]["psnr"]["mean"], rel=1e-5)
         assert float(row["std"]) == pytest.approx(result["test"]["psnr"]["std"], rel=1e-5)
         assert (int(row["n"]), row["scale"]) == (result["test"]["n"], "small")
@@ -112,15 +114,16 @@ def test_the_tables_of_the_document_are_equal_to_the_csv(rows: Rows) -> None:
 
 
 def test_the_command_writes_both_and_keeps_the_sentences(
-    home: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["results"]) == 1 and "no results" in capsys.readouterr().err
     ignored = shutil.ignore_patterns("*.safetensors", "*.csv", "*.md")
     shutil.copytree(paths.shipped_checkpoints(), home / "CHECKPOINTS", ignore=ignored)
     assert main(["results"]) == 0
-    written = home / "CHECKPOINTS" / "results.csv"
-    committed = paths.shipped_checkpoints() / "results.csv"
-    assert written.read_text(encoding="utf-8") == committed.read_text(encoding="utf-8")
+    written = _read(home / "CHECKPOINTS" / "results.csv")
+    assert [_key(row) for row in written] == [_key(row) for row in rows]
+    means = [[float(row["mean"]) for row in some] for some in (written, rows)]
+    assert means[0] == pytest.approx(means[1], rel=1e-5)
     document = home / "docs" / "results.md"
     document.parent.mkdir()
     text = DOCUMENT.read_text(encoding="utf-8")
