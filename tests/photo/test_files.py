@@ -373,17 +373,6 @@ def test_damaged_exif_costs_the_exif_and_not_the_photograph(
         assert "exif" not in opened(f"out{i}.jpg").info
 
 
-def test_exif_whose_tags_have_the_wrong_type(folder: Path) -> None:
-    """Cameras write such; what is copied byte by byte keeps even this."""
-    entry = struct.pack("<HHII", 0x10F, 99, 7, 0xFFFF)
-    block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", 1) + entry + bytes(4)
-    grey_image().save("in.jpg", exif=block)
-    assert main(["in.jpg", "-o", "out.jpg"]) == 0
-    assert opened("out.jpg").info["exif"] == block
-    assert main(["in.jpg", "-o", "out.tif"]) == 0
-    assert opened("out.tif").size == (WIDTH, HEIGHT)
-
-
 def test_exif_that_its_format_cannot_hold(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     large = exif(more={ExifTags.Base.UserComment: bytes(70_000)})
     grey_image().save("in.png", exif=large)
