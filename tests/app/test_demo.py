@@ -114,16 +114,6 @@ def test_what_colab_hands_over(app: PhotoDemo) -> None:
     assert "expected an upload or a path" in app.status.value
 
 
-def test_a_path_goes_before_an_upload(app: PhotoDemo, tmp_path: Path) -> None:
-    (tmp_path / "here.gif").write_bytes(_encoded(_grey(30, 40), "GIF"))
-    _upload(app, _encoded(_grey()))
-    app.path.value = f" {tmp_path / 'here.gif'} "
-    app.button.click()
-    # Of a format that cannot hold it comes a PNG.
-    name, image = _downloaded(app)
-    assert name == "here-color.png" and image.size == (40, 30)
-
-
 @pytest.mark.parametrize("content", [b"no picture", b"", _encoded(_grey())[:-2000]])
 def test_a_bad_upload_is_said_in_the_app(content: bytes, app: PhotoDemo) -> None:
     _upload(app, _encoded(_grey()))

@@ -116,12 +116,6 @@ def test_options_reach_the_model(models: Path) -> None:
         assert (colored != plain).any(), arguments
 
 
-def test_weights_reach_the_published_models(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "missing.pth" in _error(
-        ["a.png", "--model", "eccv16", "--weights", "missing.pth"], capsys
-    )
-
-
 def test_samples(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["a.png", "-o", "out.png", "--samples", "3", "--seed", "5"]
     assert main(command) == 0
@@ -182,6 +176,7 @@ def test_a_missing_file_is_named_before_torch_is_imported() -> None:
         (["--temperature", "-1"], "temperature"),
         (["--model", "euclidean", "--temperature", "0.5"], "temperature"),
         (["--model", "dream"], "dream"),
+        (["--model", "eccv16", "--weights", "missing.pth"], "missing.pth"),
         (["--device", "abacus"], "device"),
         (["--format", "gif"], "--format"),
         (["-o", "out.jpg", "--format", "png"], "--format"),
@@ -329,18 +324,6 @@ def test_patterns_that_the_shell_has_left(album: Path) -> None:
     _save("[ab].png", 90)
     assert main(["[ab].png", "-o", "one.png"]) == 0
     np.testing.assert_array_equal(_pixels("one.png"), colorize_image("[ab].png", "photo"))
-
-
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
-def test_a_progress_bar_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    terminal = _Terminal()
-    monkeypatch.setattr(sys, "stderr", terminal)
-    assert main([*PHOTOS, "-o", "out"]) == 0
-    assert "3/3" in terminal.getvalue()
 
 
 # --- pipes and Ctrl-C --------------------------------------------------------------------------

@@ -435,6 +435,8 @@ def test_models_without_a_distribution() -> None:
         colorize_image(image, net, samples=2)
     with pytest.raises(InputError, match="uncertainty"):
         uncertainty(image, net)
+    with pytest.raises(InputError, match="ClassificationOnlyModel"):
+        colorize_image(image, ClassificationOnlyModel(3, width=0.1))
     with pytest.raises(InputError, match="samples"):
         colorize_image(image, tiny.model(), samples=0)
 
@@ -537,11 +539,6 @@ def test_hints_go_through_a_net_that_takes_them(monkeypatch: pytest.MonkeyPatch)
     assert found.shape == (80, 64, 3) and not np.array_equal(found, plain)
     with pytest.raises(InputError, match="samples"):
         colorize_image(image, net, samples=2, hints=[(1, 1, (1, 2, 3))])
-
-
-def test_a_model_that_only_classifies() -> None:
-    with pytest.raises(InputError, match="ClassificationOnlyModel classifies"):
-        colorize_image(_scene(32, 32), ClassificationOnlyModel(3, width=0.1))
 
 
 # --- classes -----------------------------------------------------------------------------------

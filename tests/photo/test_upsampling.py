@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from math import exp, floor
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from colorize.color.lab import rgb_to_lab
 from colorize.photo import upsampling
@@ -225,37 +223,3 @@ def test_autocast_changes_nothing() -> None:
         reduction[1].add(L, 0)
     assert all(torch.equal(a, b) for a, b in zip(plain, cast, strict=True))
     assert torch.equal(reduction[0].mean, reduction[1].mean)
-
-
-# --- memory ------------------------------------------------------------------------------------
-
-
-class _Largest(TorchDispatchMode):
-    """The most elements that any tensor has that an operation makes; views take nothing."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.elements = 0
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
-    ) -> Any:
-        given = {a.untyped_storage().data_ptr() for a in args if isinstance(a, Tensor)}
-        found = func(*args, **(kwargs or {}))
-        for item in found if isinstance(found, tuple | list) else (found,):
-            if isinstance(item, Tensor) and item.untyped_storage().data_ptr() not in given:
-                self.elements = max(self.elements, item.numel())
-        return found
-
-
-@pytest.mark.parametrize("method", METHODS)
-def test_a_band_takes_what_a_band_has_however_tall_the_picture(method: str) -> None:
-    largest = []
-    for height in (2_000, 200_000):
-        values, guide, _ = _inputs((5, 4), (1, 1), n=1, channels=2)
-        L = torch.rand(1, 1, 8, 500) * 100
-        upsampler = make_upsampler(method, values, guide, (height, 500))
-        with _Largest() as mode:
-            upsampler.rows(L, height // 2)
-        largest.append(mode.elements)
-    assert largest[0] == largest[1] == 2 * 8 * 500
