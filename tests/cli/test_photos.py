@@ -29,6 +29,9 @@ pytestmark = pytest.mark.usefixtures("light")
 def models(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Checkpoints: the default one, another, and one without temperature; none that is shipped."""
     monkeypatch.setattr(paths, "shipped_checkpoints", lambda: tmp_path / "shipped")
+    # The results are compared with those of colorize_image on the CPU, to the bit.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     folder = home / "CHECKPOINTS"
     tiny.save_tiny(folder / "photo.safetensors", tiny.vivid_model(0))
     tiny.save_tiny(folder / "other.safetensors", tiny.vivid_model(1))
