@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -206,15 +207,21 @@ def test_a_classifier_of_color_pictures_sees_color() -> None:
     )
 
 
-@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("options", [v for v in VARIANTS if v.get("dropout") != 0.5], ids=str)
 def test_a_net_learns_one_batch(options: dict[str, Any]) -> None:
-    """Color and label of six pictures by heart, also with the branch that dropout disturbs."""
+    """Color and label of six pictures, far better than the best constant answers."""
     data = batch()
-    net = joint(alpha=0.1, **{**options, "dropout": min(options.get("dropout", 0), 0.2)})
+    # A tint for each label: more color to learn than the photograph has.
+    tint = torch.tensor([[1, 0.3, 0.3], [0.3, 1, 0.3], [0.3, 0.3, 1]])[data["label"]]
+    data["rgb"] = (data["rgb"] * tint[..., None, None]).to(torch.uint8)
+    net = joint(alpha=0.3, **options)
     initialise(net, "kaiming")
-    losses = tiny.learn(net, data, steps=100, lr=3e-3)
-    for name, share in (("color_loss", 0.8), ("class_loss", 0.6)):
-        assert min(loss[name] for loss in losses) < share * losses[0][name]
+    learned = tiny.learn(net, data, steps=120, lr=1e-3)
+    ab = F.avg_pool2d(rgb_to_lab(data["rgb"])[:, 1:], 2) / 110
+    constant = float((ab - ab.mean((0, 2, 3), keepdim=True)).square().sum(1).mean() / 2)
+    color = math.log(313) if "color" in options else constant
+    assert learned["color_loss"] < 0.8 * color
+    assert learned["class_loss"] < 0.8 * math.log(CLASSES)
 
 
 @pytest.mark.parametrize("net", every_net(), ids=lambda net: str(net.config))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -246,21 +247,23 @@ def test_euclidean_loss_is_in_units_of_110(trained: dict[str, Any], rgb: Tensor)
     ("name", "options"),
     [
         ("ClassificationModel", {}),
-        ("ClassificationModel", {"target": "onehot"}),
-        ("ClassificationModel", {"class_weights": WEIGHTS}),
-        ("SimplifiedModel", {"k": 10, "sigma": 3.0}),
         ("SimplifiedModel", {"target": "onehot", "class_weights": WEIGHTS}),
         ("EuclideanModel", {}),
         ("UNetModel", {}),
-        ("UNetModel", {"target": "onehot", "class_weights": WEIGHTS}),
     ],
 )
 def test_one_batch_can_be_learned(rgb: Tensor, name: str, options: dict[str, Any]) -> None:
+    """Colors of three pictures by heart, far better than the best constant color."""
+    torch.manual_seed(0)
     model = build(name, **options)
-    losses = [loss["loss"] for loss in tiny.learn(model, {"rgb": rgb}, steps=60, lr=5e-3)]
-    # A soft target keeps its entropy, which no net gets below.
-    assert min(losses) < 0.8 * losses[0]
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
+    learned = tiny.learn(model, {"rgb": rgb}, steps=60, lr=5e-3)
+    if name in QUANTIZED:
+        assert learned["loss"] < 0.6 * math.log(313)
+    lab = _lab(rgb)
+    ab = lab[:, 1:]
+    constant = (ab - ab.mean((0, 2, 3), keepdim=True)).square().mean().sqrt()
+    error = (model.predict_ab(lab[:, :1]) - ab).square().mean().sqrt()
+    assert error < 0.6 * constant
 
 
 @pytest.mark.parametrize("name", ALL)
