@@ -199,13 +199,15 @@ Source = FolderSource | ZipSource
 
 
 def open_source(root: str | os.PathLike[str]) -> Source:
-    """A folder or .zip as a source of files.
+    """Open a folder or .zip as a source of files; ``photos`` also finds ``photos.zip``.
 
     Raises:
         DataError: when it does not exist (with the command that fetches it, when it is one of the
             project's data sets) or is something else.
     """
     path = Path(root).expanduser()
+    if not path.exists() and (archive := path.with_name(f"{path.name}.zip")).is_file():
+        path = archive
     if path.is_dir():
         return FolderSource(path)
     if path.is_file():

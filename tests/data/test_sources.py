@@ -239,6 +239,14 @@ def test_a_missing_set_names_the_command_that_fetches_it(
     assert str(caught.value).endswith(f"fetch it with: python DOWNLOADER/download.py {name}")
 
 
+def test_a_name_finds_its_archive_where_there_is_no_folder(tmp_path: Path) -> None:
+    write_zip(tmp_path / "tiny-imagenet.zip", {"cat/1.png": png(1), "dog/1.png": png(2)})
+    dataset = ColorizationDataset(tmp_path / "tiny-imagenet", 8)
+    assert dataset.names == ["cat/1.png", "dog/1.png"]
+    write_tree(tmp_path / "tiny-imagenet", {"cat/3.png": png(3)})
+    assert ColorizationDataset(tmp_path / "tiny-imagenet", 8).names == ["cat/3.png"]
+
+
 def test_a_root_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(
         DataError, match=r"holiday: there is no such folder or \.zip; pass the fold"

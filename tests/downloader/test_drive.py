@@ -1,46 +1,29 @@
-"""The Natural-Color Dataset from Google Drive, with the real id, through the real gdown.
+"""The Natural-Color Dataset through the real gdown.
 
-gdown knows Drive's address by heart. So the replica of Drive stands behind a proxy on loopback that
-answers for drive.google.com with a certificate of its own; gdown finds both through the usual
-environment variables, as it would behind a company's proxy.
+gdown knows Drive's address by heart. So a replica of Drive stands behind a proxy on loopback that
+answers for its hosts with a certificate of its own; gdown finds both through the usual environment
+variables, as it would behind a company's proxy.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import random
 import shutil
-import signal
 import ssl
 import subprocess
-import sys
-import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from helpers.downloader_replica import (
-    IMPATIENT,
-    NERVOUS,
-    Handler,
-    Route,
-    answer,
-    contents,
-    cut,
-    expected,
-    ncd_files,
-    serving,
-    stall,
-    start,
-    zip_of,
-)
+from helpers.archives import contents, zip_of
+from helpers.webserver import Answer, Handler, Server, serving
 
 from colorize.errors import DownloadError
-from DOWNLOADER.download import download, main
-from DOWNLOADER.sources import SOURCES
+from DOWNLOADER.catalog import CATALOG
+from DOWNLOADER.download import main
 
-# gdown writes half a megabyte at a time, so the set must be larger for there to be a rest to fetch.
-NCD = {**ncd_files(), "ColorfulOriginal/Plum/noise.txt": random.Random(3).randbytes(1_200_000)}
-ID = "1k_UvYzdrHbphW4UcbDb9jWB0ZQIAGEAo"
+Bring = Callable[..., Path]
+NCD = zip_of({"ColorfulOriginal/Apple/Apple1.jpg": b"red" * 1000})
+ID = CATALOG["ncd"].files[0].drive
 ASKED = f"/drive.google.com/uc?id={ID}"
 WARNING = f"/drive.usercontent.google.com/download?id={ID}&export=download"
 FILE = f"{WARNING}&confirm=t&uuid=5a3c"
@@ -61,11 +44,11 @@ QUOTA = (
 
 
 class DriveHandler(Handler):
-    """A proxy that does not pass anything on: it answers for whatever host is asked for."""
+    """A proxy that passes nothing on: it answers for whatever host is asked for."""
 
     certificate: Path
 
-    def do_CONNECT(self) -> None:  # noqa: N802 - the name that http.server looks for
+    def do_CONNECT(self) -> None:  # noqa: N802
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate)
         self.send_response(200)
@@ -79,12 +62,11 @@ class DriveHandler(Handler):
     def do_GET(self) -> None:  # noqa: N802
         self.path = f"/{self.host}{self.path}"
         super().do_GET()
-        if self.close_connection:
-            self.connection.close()
+        self.connection.close()
 
 
 @pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if shutil.which("openssl") is None:
         pytest.skip("openssl makes the certificate of the replica of Google Drive")
     path = tmp_path_factory.mktemp("drive") / "drive.pem"
@@ -103,163 +85,65 @@ def certificate(tmp_path_factory):
 
 
 @pytest.fixture
-def drive(certificate, monkeypatch, tmp_path):
-    """Google Drive, holding NCD.zip; the server and the route of the file itself."""
-    handler = type("Handler", (DriveHandler,), {"certificate": certificate})
-    with serving(handler) as server:
+def drive(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    with serving(type("Handler", (DriveHandler,), {"certificate": certificate})) as drive:
         for name in ("HTTPS_PROXY", "https_proxy"):
-            monkeypatch.setenv(name, server.base)
+            monkeypatch.setenv(name, drive.base)
         for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.with_suffix(".crt")))
-        put_page(server, CONFIRM)
-        server.file = server.put(
-            FILE,
-            zip_of(NCD),
-            content_type="application/octet-stream",
-            headers={"Content-Disposition": 'attachment; filename="NCD.zip"'},
-        )
-        yield server
+        html = {"Content-Type": "text/html; charset=utf-8"}
+        drive.put(ASKED, Answer(status=303, headers={"Location": f"https:/{WARNING}", **html}))
+        drive.put(WARNING, Answer(CONFIRM, headers=html))
+        put_file(drive, Answer(NCD))
+        yield drive
 
 
-def put_page(server, page: bytes) -> None:
-    redirect = server.put(ASKED, b"")
-    redirect.faults.extend(
-        [answer(303, Location=f"https:/{WARNING}", Content_Type="text/html")] * 9
-    )
-    server.put(WARNING, page, content_type="text/html; charset=utf-8")
+def put_file(drive: Server, answer: Answer) -> None:
+    answer.headers["Content-Disposition"] = 'attachment; filename="NCD.zip"'
+    answer.headers["Content-Type"] = "application/octet-stream"
+    drive.put(FILE, answer)
 
 
-@pytest.fixture
-def bring(tmp_path):
-    def bring(limits=IMPATIENT) -> Path:
-        return download(
-            "ncd",
-            to=tmp_path / "to",
-            cookies=tmp_path / "cookies.txt",
-            progress=False,
-            limits=limits,
-        )
-
-    return bring
-
-
-def require_whole(final: Path) -> None:
-    assert contents(final) == expected(NCD)
-    assert [path.name for path in final.parent.iterdir() if path.suffix != ".lock"] == ["ncd"]
-
-
-def test_the_real_source_is_what_is_tested():
-    assert [file.drive for file in SOURCES["ncd"].files] == [ID]
-
-
-def test_through_redirect_and_confirmation(drive, bring):
-    require_whole(bring())
-    assert [path for path, _ in drive.log] == [ASKED, WARNING, FILE]
-    drive.log.clear()
-    bring()
-    assert drive.log == []
-
-
-def test_the_quota_is_explained(drive, bring, tmp_path, capsys):
-    put_page(drive, QUOTA)
-    with pytest.raises(DownloadError) as caught:
-        bring()
-    said = str(caught.value)
-    assert "Too many users have viewed or downloaded this file recently" in said
-    assert f"Netscape format to {tmp_path / 'cookies.txt'}" in said
-    assert f"https://drive.google.com/file/d/{ID}/view" in said
-    assert f"put it at {tmp_path / 'to' / 'NCD.zip'}" in said
-    assert not (tmp_path / "to" / "ncd").exists()
-    argv = ["ncd", "--to", str(tmp_path / "to"), "--cookies", str(tmp_path / "cookies.txt")]
-    assert main([*argv, "--quiet"], limits=IMPATIENT) == 1
-    assert "ncd: not complete: Google Drive does not hand out the file" in capsys.readouterr().err
-    # By hand, as the message says.
-    (tmp_path / "to" / "NCD.zip").write_bytes(zip_of(NCD))
-    assert contents(bring()) == expected(NCD)
-
-
-def test_the_cookies_are_sent(drive, bring, tmp_path):
-    (tmp_path / "cookies.txt").write_text(
+def test_through_redirect_and_confirmation(drive: Server, bring: Bring, to: Path) -> None:
+    cookies = to.with_name("cookies.txt")
+    cookies.write_text(
         "# Netscape HTTP Cookie File\n.google.com\tTRUE\t/\tTRUE\t4102444800\tSID\tsigned-in\n"
     )
-    require_whole(bring())
-    assert all("SID=signed-in" in headers["Cookie"] for _, headers in drive.log)
+    assert bring("ncd", cookies=cookies).read_bytes() == NCD
+    assert list(contents(to)) == ["ncd.zip"]
+    assert [path for path, _ in drive.asked] == [ASKED, WARNING, FILE]
+    assert all("SID=signed-in" in headers["Cookie"] for _, headers in drive.asked)
 
 
-def test_without_permission(drive, bring):
-    put_page(drive, b"<html><body>Request access</body></html>")
-    with pytest.raises(DownloadError, match=r"does not hand out .* permission"):
-        bring()
+def test_the_quota_is_explained(
+    drive: Server, bring: Bring, to: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cookies = to.with_name("cookies.txt")
+    drive.put(WARNING, Answer(QUOTA, headers={"Content-Type": "text/html"}))
+    assert main(["ncd", "--to", str(to), "--cookies", str(cookies), "--quiet"]) == 1
+    error = capsys.readouterr().err
+    assert "Too many users" in error and f"format to {cookies}" in error
+    assert f"https://drive.google.com/file/d/{ID}/view" in error and f"at {to / 'ncd.zip'}" in error
 
 
-@pytest.mark.parametrize("fault", [cut(700_000), stall(700_000)], ids=["cut", "stall"])
-def test_gdown_goes_on_after_a_break(drive, bring, fault):
-    drive.file.faults.append(fault)
-    began = time.monotonic()
-    require_whole(bring(NERVOUS))
-    assert time.monotonic() - began < 20
-    assert len([1 for path, headers in drive.log if path == FILE and "Range" in headers]) == 1
-
-
-def interrupt(drive, bring, tmp_path) -> None:
-    drive.file.faults.append(cut(700_000))
-    with pytest.raises(DownloadError, match="broke off"):
-        bring(dataclasses.replace(IMPATIENT, retries=0))
-    assert not (tmp_path / "to" / "ncd").exists()
-    drive.log.clear()
-
-
-def test_a_later_call_goes_on(drive, bring, tmp_path):
-    interrupt(drive, bring, tmp_path)
-    require_whole(bring())
-    assert "Range" in drive.log[-1][1]
-
-
-def test_a_later_call_starts_afresh_where_ranges_are_ignored(drive, bring, tmp_path):
-    interrupt(drive, bring, tmp_path)
-    drive.file.ranges = False
-    require_whole(bring())
-
-
-def test_a_file_that_changed_is_found_out(drive, bring, tmp_path):
-    interrupt(drive, bring, tmp_path)
-    noise = random.Random(4).randbytes(1_200_000)
-    drive.file.body = zip_of({**NCD, "ColorfulOriginal/Plum/noise.txt": noise})
-    drive.file.etag = '"2"'
-    with pytest.raises(DownloadError, match="no whole zip archive"):
-        bring()
-    assert not (tmp_path / "to" / "ncd").exists()
-    drive.file.body = zip_of(NCD)
-    require_whole(bring())
-
-
-def test_what_is_no_zip_is_removed(drive, bring, tmp_path):
-    good, drive.file.body = drive.file.body, b"sorry"
-    with pytest.raises(DownloadError, match=r"did not bring what was expected .* no whole zip"):
-        bring()
-    drive.file.body = good
-    require_whole(bring())
-
-
-def test_an_error_status_is_reported(drive, bring):
-    page = Route(b"")
-    page.faults.extend([answer(404, Content_Type="text/plain", Content_Disposition="none")] * 9)
-    drive.routes[FILE] = page
-    with pytest.raises(DownloadError, match="404"):
-        bring()
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="the signal is that of POSIX")
-def test_killed_in_the_middle(drive, bring, tmp_path):
-    drive.file.pause = 0.003
-    cookies = str(tmp_path / "cookies.txt")
-    table = dict(SOURCES)
-    process = start(table, tmp_path / "to", "ncd", "--quiet", "--cookies", cookies)
-    while drive.sent.get(FILE, 0) < 700_000:
-        assert process.poll() is None
-        time.sleep(0.01)
-    process.kill()
-    assert process.wait(30) == -signal.SIGKILL
-    drive.file.pause = 0
-    require_whole(bring())
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (Answer(NCD[:-30]), "no whole .zip"),
+        (Answer(b"sorry"), "no whole .zip"),
+        (Answer(zip_of({"other.txt": b"x"})), "Colorful"),
+        (Answer(bytes(1 << 20), length=-1, endless=True), "bytes came"),
+        (Answer(status=404), "404"),
+    ],
+    ids=["cut", "text", "another", "endless", "404"],
+)
+def test_what_is_no_such_file_is_removed(
+    drive: Server, bring: Bring, to: Path, answer: Answer, message: str
+) -> None:
+    put_file(drive, answer)
+    with pytest.raises(DownloadError, match=message):
+        bring("ncd", cookies=to.with_name("cookies.txt"))
+    assert contents(to) == {}
+    put_file(drive, Answer(NCD))
+    assert bring("ncd", cookies=to.with_name("cookies.txt")).read_bytes() == NCD
