@@ -96,7 +96,7 @@ def test_no_arrow_points_up(module: str) -> None:
 
 
 def test_the_downloader_stands_beside_the_library() -> None:
-    """It uses a few packages of the library. None imports it; ``hub`` still does so by name."""
+    """It uses a few packages of the library; none imports it."""
     folder = PACKAGE.parent / "DOWNLOADER"
     for path in sorted(folder.glob("*.py")):
         for imported in _imports_of(path, f"DOWNLOADER.{path.stem}"):

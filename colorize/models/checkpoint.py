@@ -1,6 +1,6 @@
 """Trained weights on disk: one safetensors file that carries what is needed to build the model.
 
-The authors' published weights are state dicts of theirs, and DOWNLOADER brings them.
+The authors' published weights are state dicts of theirs.
 """
 
 from __future__ import annotations

@@ -2,30 +2,56 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from importlib import import_module
+import difflib
 from pathlib import Path
+from typing import NamedTuple
+
+import pooch
 
 from colorize import paths
-from colorize.errors import CheckpointError, DownloadError, InputError
+from colorize.errors import CheckpointError, InputError
 from colorize.models.base import Colorizer
 from colorize.models.checkpoint import SUFFIX, load_checkpoint, load_weights
 from colorize.models.zhang_released import ECCV16Model, SIGGRAPH17Model
+from colorize.storage import atomic_write
 
-# The nets of the published weights, and the names under which DOWNLOADER stores these.
-PUBLISHED: Mapping[str, tuple[type[Colorizer], str]] = {
-    "eccv16": (ECCV16Model, "colorization_release_v2-9b330a0b.pth"),
-    "siggraph17": (SIGGRAPH17Model, "siggraph17-df00044c.pth"),
+
+class Published(NamedTuple):
+    """A net whose weights its authors published: where they are, and their SHA-256."""
+
+    net: type[Colorizer]
+    url: str
+    sha256: str
+
+    @property
+    def path(self) -> Path:
+        """Where the weights lie once they were fetched."""
+        return paths.checkpoints() / self.url.rpartition("/")[2]
+
+
+_AUTHORS = "https://colorizers.s3.us-east-2.amazonaws.com"
+PUBLISHED = {
+    "eccv16": Published(
+        ECCV16Model,
+        f"{_AUTHORS}/colorization_release_v2-9b330a0b.pth",
+        "9b330a0bae53f4ded77b1e23defbf78beaa09c10ebc4c4999e8e4f4a160b93f9",
+    ),
+    "siggraph17": Published(
+        SIGGRAPH17Model,
+        f"{_AUTHORS}/siggraph17-df00044c.pth",
+        "df00044c0a4d7c3edcecf6f75437ce346a66e7a42612d9b968e1a7e17dbc6f66",
+    ),
 }
 
 
 def list_models() -> list[str]:
-    """Names of what is here for ``load_model``: the checkpoints in CHECKPOINTS, those shipped with
-    us, and published weights that were fetched. The last weights of a run, ``<name>-last``, can be
-    loaded as well, and are not named.
+    """List the names of what is here for ``load_model``.
+
+    These are the checkpoints in CHECKPOINTS, those that come with the library, and published
+    weights that were fetched. The last weights of a run, ``<name>-last``, can be loaded as well,
+    and are not listed.
     """
-    fetched = {name for name in PUBLISHED if _published_path(name).is_file()}
+    fetched = {name for name, published in PUBLISHED.items() if published.path.is_file()}
     return sorted(n for n in fetched | set(_trained()) if not n.endswith("-last"))
 
 
@@ -56,42 +82,41 @@ def load_model(name_or_path: str | Path, weights: str | Path | None = None) -> C
     if name in known:
         return load_checkpoint(known[name])
     if name in PUBLISHED:
-        path = _published_path(name)
-        return _load_published(name, path if path.is_file() else _fetch(name))
+        path = PUBLISHED[name].path
+        if not path.is_file():
+            _fetch(name, path)
+        return _load_published(name, path)
+    names = list_models()
+    close = difflib.get_close_matches(name, {*names, *PUBLISHED})
     raise CheckpointError(
-        f"There is no trained model {name!r}; there are "
-        f"{', '.join(list_models()) or 'none yet'}. Train one with: "
-        f"python -m colorize train {name} --scale small --data PATH"
+        f"There is no trained model {name!r}; there are {', '.join(names) or 'none yet'}. "
+        + (f"Did you mean {' or '.join(close)}? " if close else "")
+        + "An experiment's model is there after: python -m colorize train EXPERIMENT"
     )
 
 
 def _load_published(name: str, path: Path) -> Colorizer:
-    model = PUBLISHED[name][0]()
+    model = PUBLISHED[name].net()
     load_weights(model, path)
     return model.eval()
 
 
-def _published_path(name: str) -> Path:
-    return paths.checkpoints() / PUBLISHED[name][1]
-
-
-def _fetch(name: str) -> Path:
-    """Let DOWNLOADER bring published weights, checked by their hash; return their path."""
-    missing = f"The published weights of {name} are not at {_published_path(name)}"
-    remedy = (
-        f"With a network, in a checkout of the project: python DOWNLOADER/download.py {name}. "
-        f"Or give a local copy: load_model({name!r}, weights=PATH)"
-    )
-    source = paths.checkout()
-    if source is None or not (source / "DOWNLOADER").is_dir():
-        raise CheckpointError(f"{missing}, and nothing here can fetch them. {remedy}")
-    # An editable installation finds colorize in the checkout, and not what lies beside it.
-    if str(source) not in sys.path:
-        sys.path.append(str(source))
+def _fetch(name: str, path: Path) -> None:
+    """Bring published weights to ``path``, whole and checked by their hash, or nothing."""
+    url, sha256 = PUBLISHED[name].url, PUBLISHED[name].sha256
     try:
-        return import_module("DOWNLOADER.download").download(name)
-    except (DownloadError, OSError) as error:
-        raise CheckpointError(f"{missing} and cannot be fetched: {error}. {remedy}") from error
+        # Not pooch.retrieve: what that writes, nobody else on the machine may read.
+        with atomic_write(path) as temporary:
+            pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)(url, temporary, None)
+            came = pooch.file_hash(str(temporary))
+            if came != sha256:
+                raise CheckpointError(f"expected SHA-256 {sha256}, came {came}")
+    except (CheckpointError, OSError) as error:
+        raise CheckpointError(
+            f"The published weights of {name} are not at {path} and cannot be fetched: {error}. "
+            f"Fetch {url} with a browser and put it there, or give a local copy: "
+            f"load_model({name!r}, weights=PATH)"
+        ) from error
 
 
 def _trained() -> dict[str, Path]:

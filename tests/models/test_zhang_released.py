@@ -1,33 +1,25 @@
-"""The published nets against plain functional calls, and the ways by which their weights come."""
+"""The published nets against plain functional calls, and files of weights that do not fit."""
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
 import io
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import requests
 import torch
 import torch.nn.functional as F  # noqa: N812
 from helpers import tiny
-from helpers.downloader_replica import CHECKOUT, IMPATIENT, Server, path_of, serving
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from skimage.color import rgb2lab
 from torch import Tensor
 
-from colorize import paths
 from colorize.errors import CheckpointError, InputError
 from colorize.models import ECCV16Model, SIGGRAPH17Model, hub
 from colorize.models import checkpoint as c
 from colorize.photo.colorize import colorize_image
-from DOWNLOADER import download as downloader
-from DOWNLOADER.sources import SOURCES
 
 State = dict[str, Tensor]
 NETS: dict[str, type[Any]] = {"eccv16": ECCV16Model, "siggraph17": SIGGRAPH17Model}
@@ -329,7 +321,7 @@ def test_a_checkpoint_of_ours(siggraph17: SIGGRAPH17Model, tmp_path: Path) -> No
     path.unlink()
 
 
-# The ways by which weights come. A file of one number an entry has the layout, too.
+# Files of weights that do not fit. A file of one number an entry has the layout, too.
 
 
 def _small(name: str, value: float = 0.25) -> State:
@@ -341,10 +333,6 @@ def _bytes(state: State) -> bytes:
     torch.save(state, stream)
     assert stream.tell() < 200_000
     return stream.getvalue()
-
-
-def _holds(model: Any, value: float) -> bool:
-    return all(bool((v == value).all()) for k, v in model.state_dict().items() if "num_" not in k)
 
 
 class _Unsafe:
@@ -396,127 +384,3 @@ def test_files_that_cannot_be_read(zipped: bool, tmp_path: Path) -> None:
     tiny.assert_same_bits(model.state_dict(), state)
     with pytest.raises(CheckpointError, match=r"There is no file of weights .*none\.pth"):
         c.load_weights(model, tmp_path / "none.pth")  # type: ignore[arg-type]
-
-
-def test_weights_are_for_the_published_nets(home: Path, tmp_path: Path) -> None:
-    small = {key: value.contiguous() for key, value in _small("eccv16", 0.5).items()}
-    plain = tmp_path / "plain.safetensors"
-    save_file({key: value.half() for key, value in small.items()}, plain)
-    assert _holds(hub.load_model("eccv16", str(plain)), 0.5)
-    for name in ("photo", plain, "ECCV16"):
-        with pytest.raises(InputError, match=r"weights: only eccv16 and siggraph17 .* not '.*"):
-            hub.load_model(name, weights=plain)
-    with pytest.raises(CheckpointError, match=r"There is no file of weights .*none\.pth"):
-        hub.load_model("eccv16", weights=tmp_path / "none.pth")
-    assert not home.exists()
-
-
-@pytest.mark.parametrize("name", sorted(NETS))
-def test_weights_that_are_here_need_nothing_else(
-    name: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (file,) = SOURCES[name].files
-    monkeypatch.setattr(paths, "checkout", lambda: None)
-    monkeypatch.setattr(paths, "shipped_checkpoints", lambda: tmp_path / "none")
-    path = home / "CHECKPOINTS" / file.saved
-    path.parent.mkdir(parents=True)
-    assert hub.list_models() == []
-    path.write_bytes(_bytes(_small(name)))
-    assert hub.list_models() == [name]
-    model = hub.load_model(name)
-    assert type(model) is NETS[name] and not model.training and _holds(model, 0.25)
-    # What somebody kept under that name goes before it, as for every model.
-    with torch.no_grad():
-        next(model.parameters()).fill_(3)
-    kept = c.save_checkpoint(model, path.with_name(f"{name}.safetensors"), half=True)
-    assert hub.list_models() == [name]
-    assert not _holds(hub.load_model(name), 0.25)
-    kept.unlink()
-
-
-@pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
-    """Small weights at the real addresses below a server on loopback, in DOWNLOADER's table."""
-    with serving() as server:
-        table = {}
-        for name in NETS:
-            (file,) = SOURCES[name].files
-            body = _bytes(_small(name, 0.125))
-            server.put(path_of(file.url), body)
-            here = dataclasses.replace(
-                file,
-                url=server.base + path_of(file.url),
-                sha256=hashlib.sha256(body).hexdigest(),
-                size=len(body),
-            )
-            table[name] = dataclasses.replace(SOURCES[name], files=(here,))
-        defaults = {"sources": table, "limits": IMPATIENT, "progress": False}
-        for option, value in defaults.items():
-            monkeypatch.setitem(downloader.download.__kwdefaults__, option, value)
-        yield server
-
-
-@pytest.mark.parametrize("name", sorted(NETS))
-def test_missing_weights_are_fetched_once(name: str, home: Path, server: Server) -> None:
-    address = path_of(SOURCES[name].files[0].url)
-    for _ in range(2):
-        model = hub.load_model(name)
-        assert type(model) is NETS[name] and not model.training and _holds(model, 0.125)
-    assert len(server.asked(address)) == 1
-    stored = home / "CHECKPOINTS" / SOURCES[name].files[0].saved
-    assert stored.read_bytes() == server.routes[address].body
-    assert name in hub.list_models()
-
-
-def test_fetched_weights_with_another_hash_are_refused(home: Path, server: Server) -> None:
-    address = path_of(SOURCES["eccv16"].files[0].url)
-    server.routes[address].body = _bytes(_small("eccv16", 0.75))
-    with pytest.raises(CheckpointError, match=r"cannot be fetched: .*expected SHA-256"):
-        hub.load_model("eccv16")
-    assert not list((home / "CHECKPOINTS").rglob("*.pth*"))
-    assert "eccv16" not in hub.list_models()
-
-
-def _says_what_to_do(error: object, name: str) -> bool:
-    (command, weights) = (f"python DOWNLOADER/download.py {name}", f"'{name}', weights=PATH")
-    return command in str(error) and weights in str(error)
-
-
-def test_no_weights_and_no_network(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where DOWNLOADER is not on the path, as with an editable installation."""
-
-    def offline(*_: object, **__: object) -> None:
-        raise requests.ConnectionError("no network")
-
-    monkeypatch.setattr(requests.Session, "get", offline)
-    elsewhere = [p for p in sys.path if Path(p or ".").resolve() != CHECKOUT]
-    monkeypatch.setattr(sys, "path", elsewhere)
-    for module in [m for m in sys.modules if m.partition(".")[0] == "DOWNLOADER"]:
-        monkeypatch.delitem(sys.modules, module)
-    with pytest.raises(CheckpointError, match=r"cannot be fetched: .*cannot be reached") as caught:
-        hub.load_model("siggraph17")
-    assert _says_what_to_do(caught.value, "siggraph17")
-    assert SOURCES["siggraph17"].files[0].saved in str(caught.value)
-    assert not list((home / "CHECKPOINTS").rglob("*.pth"))
-
-
-def test_no_weights_and_no_downloader(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(paths, "checkout", lambda: None)
-    with pytest.raises(CheckpointError, match="nothing here can fetch them") as caught:
-        hub.load_model("eccv16")
-    assert _says_what_to_do(caught.value, "eccv16") and not home.exists()
-
-
-def test_no_weights_and_no_place_for_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("no folder", encoding="utf-8")
-    monkeypatch.setenv("COLORIZE_HOME", str(tmp_path / "file"))
-    with pytest.raises(CheckpointError, match="cannot be fetched") as caught:
-        hub.load_model("eccv16")
-    assert _says_what_to_do(caught.value, "eccv16")
-
-
-def test_names_are_those_of_the_downloader() -> None:
-    for name, (net, saved) in hub.PUBLISHED.items():
-        (file,) = SOURCES[name].files
-        assert (net, saved) == (NETS[name], file.saved)
-        assert SOURCES[name].place == "checkpoints" and len(file.sha256) == 64
