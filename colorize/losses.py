@@ -1,11 +1,67 @@
-"""Losses over color: sparse soft-target cross-entropy with rebalancing, and Euclidean."""
+"""The loss of every model: two formulas over color, cross-entropy over labels, and their sum."""
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import torch
+import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from colorize.checks import require_tensor
+from colorize.errors import InputError
+
+# Two channels without bins are ab in this unit.
+AB_SCALE = 110.0
+
+
+class SoftEncoder(Protocol):
+    """What turns ab into soft targets over bins: the head of a model that has them."""
+
+    class_weights: Tensor
+
+    def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode (N, 2, h, w) ab as indices and weights (N, k, h, w)."""
+
+
+def colorization_losses(
+    output: tuple[Tensor | None, Tensor | None],
+    ab: Tensor,
+    label: Tensor | None = None,
+    *,
+    encoder: SoftEncoder | None = None,
+    alpha: float = 1.0,
+) -> dict[str, Tensor]:
+    """Sum the losses of what a model says: ``color_loss + alpha * class_loss``.
+
+    The sum is that of section 3.5 of Iizuka 2016; a branch that a model lacks adds nothing.
+
+    Args:
+        output: of ``forward``: color (N, channels, h, w) and logits of labels (N, classes).
+        ab: (N, 2, H, W), the truth in CIELAB units. It is averaged to the size of the color.
+        label: (N,) int64, for a model with a class branch.
+        encoder: of a model over bins; None for one whose two channels are ab / 110.
+        alpha: weight of the class loss.
+
+    Returns:
+        ``"loss"``, which is to be minimised, and its parts ``"color_loss"`` and ``"class_loss"``.
+    """
+    color, classes = output
+    losses: dict[str, Tensor] = {}
+    if color is not None:
+        target = F.adaptive_avg_pool2d(ab, (color.shape[2], color.shape[3]))
+        if encoder is None:
+            losses["color_loss"] = euclidean_loss(color, target / AB_SCALE)
+        else:
+            indices, weights = encoder.encode(target)
+            losses["color_loss"] = soft_cross_entropy(
+                color, indices, weights, encoder.class_weights
+            )
+    if classes is not None:
+        losses["class_loss"] = F.cross_entropy(classes.float(), _checked(label, classes))
+    if len(losses) == 2:
+        return {"loss": losses["color_loss"] + alpha * losses["class_loss"], **losses}
+    return {"loss": next(iter(losses.values())), **losses}
 
 
 def soft_cross_entropy(
@@ -53,3 +109,15 @@ def euclidean_loss(predicted: Tensor, target: Tensor) -> Tensor:
     require_tensor(predicted, "predicted", shape=(None, 2, None, None), floating=True)
     require_tensor(target, "target", shape=tuple(predicted.shape))
     return 0.5 * (predicted.float() - target.float()).square().sum(1).mean()
+
+
+def _checked(label: Tensor | None, classes: Tensor) -> Tensor:
+    n, count = classes.shape
+    if label is None:
+        raise InputError('batch["label"]: expected class labels for the class branch, got none')
+    label = require_tensor(label, 'batch["label"]', shape=(n,))
+    if bool(((label < 0) | (label >= count)).any()):
+        raise InputError(
+            f'batch["label"]: expected 0..{count - 1}, got {int(label.min())}..{int(label.max())}'
+        )
+    return label

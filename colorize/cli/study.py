@@ -86,7 +86,9 @@ def _changed(experiment: ResolvedExperiment, options: argparse.Namespace) -> Res
     if options.recipe:
         experiment = experiment.with_recipe(options.recipe)
     epochs = experiment.recipe.epochs if options.epochs is None else options.epochs
-    return replace(experiment, recipe=replace(experiment.recipe, epochs=epochs))
+    freeze = options.freeze_batchnorm or experiment.recipe.freeze_batchnorm
+    recipe = replace(experiment.recipe, epochs=epochs, freeze_batchnorm=freeze)
+    return replace(experiment, recipe=recipe)
 
 
 def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> None:
@@ -103,7 +105,6 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
         mixed_precision=options.precision,
         accumulate=options.accumulate,
         compile=options.compile,
-        freeze_batchnorm=options.freeze_batchnorm,
         save_every=options.save_every,
         log_dir=scale_folder(paths.runs(), experiment.scale) / experiment.folder,
         cpu=options.cpu,

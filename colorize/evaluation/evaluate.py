@@ -20,8 +20,7 @@ from colorize.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
 from colorize.data.items import ImageDataset, Key
 from colorize.errors import DataError, InputError
 from colorize.evaluation import metrics
-from colorize.models import Colorizer, eval_mode
-from colorize.models.checkpoint import device_of
+from colorize.models import Colorizer, ModelOutput, eval_mode
 from colorize.models.heads import RegressionHead
 
 SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
@@ -37,9 +36,9 @@ class GreyBaseline(Colorizer):
         self.output = RegressionHead()
         self.config = {}
 
-    def forward(self, L: Tensor) -> Tensor:
+    def forward(self, L: Tensor) -> ModelOutput:
         """Zeros of (N, 2, H, W)."""
-        return L.new_zeros(L.shape[0], 2, *L.shape[2:])
+        return ModelOutput(L.new_zeros(L.shape[0], 2, *L.shape[2:]), None)
 
 
 class Judge:
@@ -125,7 +124,7 @@ def sweep(
     values: list[dict[str, list[Tensor]]] = [{} for _ in temperatures]
     seen = 0
     with eval_mode(model):
-        for batch in _batches(dataset, batch_size, device_of(model)):
+        for batch in _batches(dataset, batch_size, model.device):
             seen += len(batch["rgb"])
             measured = _measure(model, batch, temperatures, with_loss, asked)
             for found, own in zip(measured, values, strict=True):
@@ -155,7 +154,7 @@ def sweep(
 @torch.no_grad()
 def colored_batch(model: Colorizer, rgb: Tensor, *, temperature: float | None = None) -> Tensor:
     """Color (N, 3, H, W) uint8 images from their lightness, as the metrics see them: uint8."""
-    L = rgb_to_lab(rgb.to(device_of(model)))[:, :1]
+    L = rgb_to_lab(rgb.to(model.device))[:, :1]
     with eval_mode(model):
         ab = model.predict_ab(L, temperature=temperature)
     return to_uint8(lab_to_rgb(torch.cat((L, ab), 1)))
@@ -171,7 +170,7 @@ class Recolored(Dataset[dict[str, Tensor]]):
         self, dataset: Dataset[dict[str, Tensor]], model: Colorizer, *, batch_size: int = 32
     ) -> None:
         self.dataset = dataset
-        batches = _batches(dataset, batch_size, device_of(model))
+        batches = _batches(dataset, batch_size, model.device)
         self.rgb = torch.cat([colored_batch(model, batch["rgb"]).cpu() for batch in batches])
 
     def __len__(self) -> int:
@@ -221,12 +220,12 @@ def labelled_examples(
         InputError: when the model has no class branch or no color.
     """
     found: dict[bool, list[LabelledExample]] = {True: [], False: []}
-    for batch in _batches(dataset, batch_size, device_of(model)):
+    for batch in _batches(dataset, batch_size, model.device):
         rgb = batch["rgb"]
         L = rgb_to_lab(rgb)[:, :1]
         with eval_mode(model), torch.no_grad():
             raw = model(model.pad(L))
-            logits = model.class_logits(raw)
+            logits = raw.classes
         if logits is None:
             raise InputError(f"model: expected one that classifies, got {type(model).__name__}")
         confidence, predicted = logits.softmax(1).max(1)
@@ -267,14 +266,16 @@ def _measure(
     shared = {"colorfulness_truth": metrics.colorfulness(rgb)}
     with torch.no_grad():
         if with_loss:
-            losses, raw = model.loss_and_output(batch)
+            x, ab = model.inputs(batch)
+            raw = model(x)
+            losses = model.losses(raw, ab, batch)
             shared |= {name: value.expand(len(rgb)) for name, value in losses.items()}
         else:
             raw = model(model.pad(lab[:, : model.in_channels]))
-        logits = model.class_logits(raw)
+        logits = raw.classes
         if logits is not None:
             shared |= class_metrics(logits, batch["label"])
-        if model.output is None:
+        if not model.colors:
             return [shared for _ in temperatures]
         colors = [model.decode(raw, L, temperature=t) for t in temperatures]
     pictures = [to_uint8(lab_to_rgb(torch.cat((L, ab), 1))) for ab in colors]

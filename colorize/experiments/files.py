@@ -8,7 +8,7 @@ from typing import NamedTuple
 from colorize import paths
 from colorize.experiments.experiment import ResolvedExperiment
 from colorize.models.checkpoint import SUFFIX
-from colorize.training.fit import state_path
+from colorize.training.state import state_path
 
 
 class RunFiles(NamedTuple):

@@ -101,6 +101,8 @@ def command(experiment: ResolvedExperiment) -> str:
         words += [f"--recipe {n}" for n, r in RECIPES.items() if r.optimizer == recipe.optimizer]
     if recipe.epochs != standard.epochs:
         words.append(f"--epochs {recipe.epochs:g}")
+    if recipe.freeze_batchnorm and not standard.freeze_batchnorm:
+        words.append("--freeze-batchnorm")
     return " ".join(words)
 
 

@@ -90,7 +90,7 @@ def _ablation(prefix: str, subject: str) -> list[Experiment]:
             "class-true",
             "A classifier that sees the true color against one that sees grey.",
             model="ClassificationOnlyModel",
-            options={"sees": "lab"},
+            options={"in_channels": 3},
             baseline=f"{prefix}-class",
             colored_by=tuple(f"{prefix}-{name}" for name in ("color", "joint", "bins")),
         ),

@@ -1,6 +1,6 @@
 """The models. Each is an ``nn.Module`` and only that; see ``colorize.models.base``."""
 
-from colorize.models.base import Colorizer, eval_mode
+from colorize.models.base import Colorizer, ModelOutput, eval_mode
 from colorize.models.heads import BinHead, RegressionHead
 from colorize.models.iizuka import ClassificationOnlyModel, ColorizationOnlyModel, JointModel
 from colorize.models.registry import MODEL_CLASSES
@@ -18,6 +18,7 @@ __all__ = [
     "EuclideanModel",
     "RegressionHead",
     "JointModel",
+    "ModelOutput",
     "BinHead",
     "SIGGRAPH17Model",
     "SimplifiedModel",

@@ -22,7 +22,7 @@ from torch import Tensor
 from colorize import storage
 from colorize.errors import CheckpointError, InputError
 from colorize.models.base import Colorizer
-from colorize.models.registry import MODEL_CLASSES
+from colorize.models.registry import MODEL_CLASSES, build_from_config
 
 FORMAT = 1
 SUFFIX = ".safetensors"
@@ -89,9 +89,11 @@ def set_temperature(path: Path, temperature: float) -> None:
         CheckpointError: as ``read_info``.
         InputError: when its model has no temperature, or the number is not one.
     """
-    info = read_info(path)
-    if "temperature" not in info.config:
-        raise InputError(f"{path}: expected a model with a temperature, got a {info.model}")
+    model = load_checkpoint(path)
+    if not model.has_distribution:
+        raise InputError(
+            f"{path}: expected a model with a temperature, got a {type(model).__name__}"
+        )
     if not 0 <= temperature < float("inf"):
         raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
     with _opened(path) as file:
@@ -152,7 +154,7 @@ def load_checkpoint(path: Path) -> Colorizer:
             f"{path} holds a {info.model}; this version knows {', '.join(MODEL_CLASSES)}"
         )
     try:
-        model = MODEL_CLASSES[info.model](**info.config)
+        model = build_from_config(info.model, info.config)
     except (TypeError, InputError) as error:
         raise CheckpointError(f"{path}: no {info.model} has the config {info.config}") from error
     load_weights(model, path)
@@ -209,8 +211,3 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
             f"{type(loaded).__name__}"
         )
     return dict(loaded)
-
-
-def device_of(model: Colorizer) -> torch.device:
-    """Where a model's weights are; the CPU for one without any."""
-    return next((p.device for p in model.parameters()), torch.device("cpu"))

@@ -1,9 +1,12 @@
 """What the channels of a net's last layer mean: a distribution over bins, or a color.
 
-An output knows its target, its loss and the way to color, so every trunk can carry either.
+A head knows the way from its channels to color, so every trunk can carry either.
+The losses of both are in ``colorize.losses``.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +19,7 @@ from colorize.color.bins import (
     soft_encode,
 )
 from colorize.errors import InputError
-from colorize.losses import euclidean_loss, soft_cross_entropy
+from colorize.losses import AB_SCALE
 
 
 class BinHead(nn.Module):
@@ -29,9 +32,6 @@ class BinHead(nn.Module):
         temperature: default of the annealed mean.
         k, sigma: of the soft encoding. The paper's text says 5 and 5.
         bin_centers: (Q, 2), or None for the published table.
-
-    Attributes:
-        config: the arguments that a model's config repeats.
     """
 
     bin_centers: Tensor
@@ -45,17 +45,17 @@ class BinHead(nn.Module):
         temperature: float = 0.38,
         k: int = 5,
         sigma: float = 5.0,
-        bin_centers: Tensor | None = None,
+        bin_centers: Tensor | Sequence[Sequence[float]] | None = None,
     ) -> None:
         super().__init__()
         self.target = require_choice(target, "target", ("soft", "onehot"))
         if not 0 <= temperature < float("inf"):
             raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
-        self.config = {"target": target, "temperature": temperature, "k": k, "sigma": sigma}
         self.temperature = temperature
         self.k = 1 if target == "onehot" else k
         self.sigma = require_positive(sigma, "sigma")
-        centers = published_bin_centers() if bin_centers is None else bin_centers.float().clone()
+        given = published_bin_centers() if bin_centers is None else bin_centers
+        centers = torch.as_tensor(given, dtype=torch.float32).clone()
         self.register_buffer("bin_centers", require_tensor(centers, "bin_centers", shape=(None, 2)))
         self.channels = centers.shape[0]
         if not 1 <= self.k <= self.channels:
@@ -69,14 +69,11 @@ class BinHead(nn.Module):
         # averages or broadcasts a model's buffers would do so with these indices.
         self._candidates: Tensor | None = None
 
-    def loss(self, logits: Tensor, ab: Tensor) -> Tensor:
-        """Rebalanced cross-entropy of (N, Q, h, w) logits against (N, 2, h, w) ab."""
+    def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode (N, 2, h, w) ab as the indices and weights (N, k, h, w) of the nearest bins."""
         if self._candidates is None or self._candidates.device != self.bin_centers.device:
             self._candidates = make_candidates(self.bin_centers, self.k)
-        indices, weights = soft_encode(
-            ab, self.bin_centers, self.k, self.sigma, candidates=self._candidates
-        )
-        return soft_cross_entropy(logits, indices, weights, self.class_weights)
+        return soft_encode(ab, self.bin_centers, self.k, self.sigma, candidates=self._candidates)
 
     def decode(self, logits: Tensor, temperature: float | None = None) -> Tensor:
         """(N, Q, h, w) logits to (N, 2, h, w) ab in CIELAB units."""
@@ -91,11 +88,6 @@ class RegressionHead(nn.Module):
     """
 
     channels = 2
-    scale = 110.0
-
-    def loss(self, raw: Tensor, ab: Tensor) -> Tensor:
-        """Equation 1 of Zhang 2016 in units of 110."""
-        return euclidean_loss(raw, ab / self.scale)
 
     def decode(self, raw: Tensor, temperature: float | None = None) -> Tensor:
         """(N, 2, h, w) raw output to ab in CIELAB units. A temperature has no meaning here.
@@ -105,4 +97,4 @@ class RegressionHead(nn.Module):
         """
         if temperature is not None:
             raise InputError("temperature: this model predicts one color, it has no distribution")
-        return raw.float() * self.scale
+        return raw.float() * AB_SCALE

@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from colorize.checks import require_choice, require_tensor
+from colorize.checks import require_choice
 from colorize.errors import InputError
-from colorize.models.base import Colorizer, scale_channels
+from colorize.models.base import Colorizer, ModelOutput, records_arguments, scale_channels
 from colorize.models.heads import BinHead, RegressionHead
-
-
-class Prediction(NamedTuple):
-    """Raw output of both branches; that of a branch that a model lacks is None."""
-
-    color: Tensor | None
-    classes: Tensor | None
 
 
 class _Style(NamedTuple):
@@ -128,45 +121,70 @@ class _ColorBranch(nn.Module):
 
 
 class IizukaModel(Colorizer):
-    """What the three nets share: trunk, branches, and a loss for each branch.
+    """One net that colors, classifies, or does both; its loss is ``color + alpha * class``.
 
     Args:
-        num_classes: of the class branch; None for a net without one.
-        class_names: their names, in the order of the labels; None where they have none.
-        output: what the color branch says; None for a net without one.
-        alpha: weight of the classification loss.
-        style: of the layers.
-        in_channels: channels of the input, 1 for L, 3 for Lab.
-        config: the constructor arguments that are not among these.
+        num_classes: of the labels; None for a net without class branch.
+        class_names: their names, in the order of the labels, as ``classify_image`` gives them.
+        color: ``"euclidean"`` as in the paper, over the full range of ab without a sigmoid;
+            ``"classification"``, logits over the ab bins; None for a net without color branch.
+        in_channels: 1 for a net that is shown L, 3 for a classifier of color images.
+        alpha: weight of the classification loss; 1/300 in the paper. The Euclidean color loss is
+            in units of 110.
+        residual: a shortcut around every two convolutions of the trunk.
+        dropout: share of the linear layers' outputs that is dropped in training.
+        batch_norm: after every convolution and linear layer but the last ones.
+        class_weights, temperature, bin_centers: of the bins, as in ``ClassificationModel``.
+        width: scales the channels of every layer; 1.0 is the paper's.
     """
 
+    output: BinHead | RegressionHead | None
+
+    @records_arguments
     def __init__(
         self,
+        num_classes: int | None = None,
         *,
-        num_classes: int | None,
-        class_names: Sequence[str] | None,
-        output: BinHead | RegressionHead | None,
-        alpha: float,
-        style: _Style,
-        in_channels: int,
-        config: dict[str, Any],
+        class_names: Sequence[str] | None = None,
+        color: str | None = "euclidean",
+        in_channels: int = 1,
+        alpha: float = 1 / 300,
+        residual: bool = False,
+        dropout: float = 0.0,
+        batch_norm: bool = True,
+        class_weights: Tensor | None = None,
+        temperature: float = 0.38,
+        bin_centers: Tensor | None = None,
+        width: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 <= style.dropout < 1:
-            raise InputError(f"dropout: expected a share of 0 up to 1, got {style.dropout}")
+        if not 0 <= dropout < 1:
+            raise InputError(f"dropout: expected a share of 0 up to 1, got {dropout}")
         if not 0 <= alpha < float("inf"):
             raise InputError(f"alpha: expected a number of 0 or above, got {alpha}")
         if num_classes is not None and num_classes < 2:
             raise InputError(f"num_classes: expected at least 2, got {num_classes}")
         if class_names is not None and len(class_names) != num_classes:
             raise InputError(f"class_names: expected {num_classes} names, got {len(class_names)}")
+        if in_channels != 1 and (in_channels != 3 or color is not None):
+            raise InputError(
+                "in_channels: expected 1 (L), or 3 (Lab) for a net that only classifies; "
+                f"got {in_channels}"
+            )
+        if class_weights is not None and color != "classification":
+            raise InputError('class_weights: only color="classification" has classes to weigh')
         self.in_channels = in_channels
         self.alpha = alpha
-        self.output = output
         self.class_names = None if class_names is None else list(class_names)
-        self.config = {**config, **style._asdict()}
-        if num_classes is not None:
-            self.config |= {"num_classes": num_classes, "class_names": self.class_names}
+        if color is None:
+            self.output = None
+        elif require_choice(color, "color", ("euclidean", "classification")) == "euclidean":
+            self.output = RegressionHead()
+        else:
+            self.output = BinHead(
+                class_weights=class_weights, temperature=temperature, bin_centers=bin_centers
+            )
+        style = _Style(width, residual, batch_norm, dropout)
         c = style.channels
         self.trunk = _Trunk(in_channels, style)
         self.class_branch = (
@@ -174,15 +192,21 @@ class IizukaModel(Colorizer):
             if num_classes is None
             else nn.Sequential(*style.linear(c(512), c(256)), nn.Linear(c(256), num_classes))
         )
-        self.color_branch = None
-        if output is not None:
-            quantized = isinstance(output, BinHead)
-            self.color_branch = _ColorBranch(output.channels, quantized, style)
+        self.color_branch = (
+            None
+            if self.output is None
+            else _ColorBranch(self.output.channels, self.has_distribution, style)
+        )
 
-    def forward(self, x: Tensor) -> Prediction:
-        """(N, in_channels, H, W) L, or lab, to raw color (N, channels, H/2, W/2) and class logits.
+    @property
+    def classifies(self) -> bool:
+        """Whether it has a class branch."""
+        return self.class_branch is not None
 
-        H and W are multiples of 8; logits over bins are (N, Q, H/4, W/4).
+    def forward(self, x: Tensor) -> ModelOutput:
+        """(N, in_channels, H, W) L, or lab, to raw color (N, channels, H/2, W/2) and logits.
+
+        H and W are multiples of 8; logits over bins are (N, Q, H/4, W/4), of labels (N, classes).
         """
         scaled = (x[:, :1] - 50) / 100
         if self.in_channels == 3:
@@ -190,156 +214,25 @@ class IizukaModel(Colorizer):
         low, features = self.trunk(scaled)
         color = self.color_branch(low, features) if self.color_branch is not None else None
         classes = self.class_branch(features) if self.class_branch is not None else None
-        return Prediction(color, classes)
-
-    def raw_color(self, raw: Prediction) -> Any:
-        """The color branch's part of what ``forward`` gave."""
-        return raw.color
-
-    def class_logits(self, raw: Prediction) -> Tensor | None:
-        """(N, classes) logits, the class branch's part of what ``forward`` gave."""
-        return raw.classes
-
-    def losses(
-        self, raw: Prediction, lab: Tensor, batch: Mapping[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """``color_loss + alpha * class_loss`` (section 3.5 of the paper), and both for themselves.
-
-        Raises:
-            InputError: when the batch has no labels, or some outside the classes.
-        """
-        found: dict[str, Tensor] = {}
-        if raw.color is not None:
-            found["color_loss"] = super().losses(raw, lab, batch)["loss"]
-        if raw.classes is not None:
-            found["class_loss"] = F.cross_entropy(
-                raw.classes.float(), _labels(batch, raw.classes.shape[1])
-            )
-        if len(found) == 2:
-            total = found["color_loss"] + self.alpha * found["class_loss"]
-        else:
-            total = next(iter(found.values()))
-        return {"loss": total, **found}
+        return ModelOutput(color, classes)
 
 
 class JointModel(IizukaModel):
-    """Colors and classifies: ``loss = color + alpha * class``.
+    """Colors and classifies; the arguments are those of ``IizukaModel``."""
 
-    Args:
-        num_classes: of the labels.
-        class_names: their names; ``colorize.classify_image`` gives them.
-        alpha: weight of the classification loss; 1/300 in the paper. The Euclidean color loss is
-            that of ``RegressionHead``, in units of 110.
-        residual: a shortcut around every two convolutions of the trunk.
-        dropout: share of the linear layers' outputs that is dropped in training.
-        batch_norm: after every convolution and linear layer but the last ones.
-        color: ``"euclidean"`` as in the paper, over the full range of ab without a sigmoid; or
-            ``"classification"``, logits over the ab bins.
-        class_weights, temperature: of the bins, as in ``ClassificationModel``.
-        width: scales the channels of every layer; 1.0 is the paper's.
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        class_names: Sequence[str] | None = None,
-        alpha: float = 1 / 300,
-        residual: bool = False,
-        dropout: float = 0.0,
-        batch_norm: bool = True,
-        color: str = "euclidean",
-        class_weights: Tensor | None = None,
-        temperature: float = 0.38,
-        width: float = 1.0,
-    ) -> None:
-        output, settings = _output(color, class_weights, temperature)
-        super().__init__(
-            num_classes=num_classes,
-            class_names=class_names,
-            output=output,
-            alpha=alpha,
-            style=_Style(width, residual, batch_norm, dropout),
-            in_channels=1,
-            config={"alpha": alpha, **settings},
-        )
+    def __init__(self, num_classes: int, **options: Any) -> None:
+        super().__init__(num_classes, **options)
 
 
 class ColorizationOnlyModel(IizukaModel):
-    """The joint net without its class branch; same arguments."""
+    """The joint net without its class branch; same arguments but for those of the classes."""
 
-    def __init__(
-        self,
-        *,
-        residual: bool = False,
-        dropout: float = 0.0,
-        batch_norm: bool = True,
-        color: str = "euclidean",
-        class_weights: Tensor | None = None,
-        temperature: float = 0.38,
-        width: float = 1.0,
-    ) -> None:
-        output, settings = _output(color, class_weights, temperature)
-        super().__init__(
-            num_classes=None,
-            class_names=None,
-            output=output,
-            alpha=0.0,
-            style=_Style(width, residual, batch_norm, dropout),
-            in_channels=1,
-            config=settings,
-        )
+    def __init__(self, **options: Any) -> None:
+        super().__init__(None, **options)
 
 
 class ClassificationOnlyModel(IizukaModel):
-    """The joint net without its color branch: low-level and global features, class branch.
+    """The joint net without its color branch; same arguments but for those of color."""
 
-    Args:
-        sees: ``"L"``, or ``"lab"`` for a classifier of color pictures.
-        num_classes, class_names, residual, dropout, batch_norm, width: as in ``JointModel``.
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        *,
-        class_names: Sequence[str] | None = None,
-        sees: str = "L",
-        residual: bool = False,
-        dropout: float = 0.0,
-        batch_norm: bool = True,
-        width: float = 1.0,
-    ) -> None:
-        super().__init__(
-            num_classes=num_classes,
-            class_names=class_names,
-            output=None,
-            alpha=1.0,
-            style=_Style(width, residual, batch_norm, dropout),
-            in_channels=len(require_choice(sees, "sees", ("L", "lab"))),
-            config={"sees": sees},
-        )
-
-
-def _output(
-    color: str, class_weights: Tensor | None, temperature: float
-) -> tuple[BinHead | RegressionHead, dict[str, Any]]:
-    """The color branch's output, and what a model's config says of it."""
-    if require_choice(color, "color", ("euclidean", "classification")) == "classification":
-        output = BinHead(class_weights=class_weights, temperature=temperature)
-        return output, {"color": color, "temperature": temperature}
-    if class_weights is not None:
-        raise InputError('class_weights: only color="classification" has classes to weigh')
-    return RegressionHead(), {"color": color}
-
-
-def _labels(batch: Mapping[str, Tensor], classes: int) -> Tensor:
-    if "label" not in batch:
-        raise InputError('batch["label"]: expected class labels for the class branch, got none')
-    n = len(batch["rgb"])
-    label = require_tensor(batch["label"], 'batch["label"]', shape=(n,))
-    if bool(((label < 0) | (label >= classes)).any()):
-        raise InputError(
-            f'batch["label"]: expected 0..{classes - 1}, got {int(label.min())}..{int(label.max())}'
-        )
-    return label
+    def __init__(self, num_classes: int, **options: Any) -> None:
+        super().__init__(num_classes, color=None, **options)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from colorize.models.base import Colorizer
 from colorize.models.iizuka import ClassificationOnlyModel, ColorizationOnlyModel, JointModel
 from colorize.models.unet import UNetModel
@@ -22,3 +24,11 @@ MODEL_CLASSES: dict[str, type[Colorizer]] = {
         SIGGRAPH17Model,
     )
 }
+
+
+def build_from_config(name: str, config: dict[str, Any]) -> Colorizer:
+    """Build the model of a checkpoint's class and config, also of those by older names."""
+    arguments = dict(config)
+    if "sees" in arguments:
+        arguments["in_channels"] = len(arguments.pop("sees"))  # "L" or "lab"
+    return MODEL_CLASSES[name](**arguments)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from colorize.color.lab import lab_to_rgb
 from colorize.errors import InputError
-from colorize.models.base import Colorizer
+from colorize.models.base import Colorizer, ModelOutput, records_arguments
 from colorize.models.heads import BinHead
 
 
@@ -26,7 +26,7 @@ class UNetModel(Colorizer):
         decoder: channels at strides 32, 16, 8 and 4.
         pretrained: let timm fetch the encoder's ImageNet weights. A loaded checkpoint needs none,
             and ``load_encoder`` no network.
-        target, class_weights, temperature, k, sigma: as in ``ClassificationModel``.
+        target, class_weights, temperature, k, sigma, bin_centers: as in ``ClassificationModel``.
 
     Raises:
         InputError: when the encoder has no features at those strides.
@@ -36,6 +36,7 @@ class UNetModel(Colorizer):
     mean: Tensor
     std: Tensor
 
+    @records_arguments
     def __init__(
         self,
         *,
@@ -47,12 +48,17 @@ class UNetModel(Colorizer):
         temperature: float = 0.38,
         k: int = 5,
         sigma: float = 5.0,
+        bin_centers: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.output = BinHead(
-            target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
+            target=target,
+            class_weights=class_weights,
+            temperature=temperature,
+            k=k,
+            sigma=sigma,
+            bin_centers=bin_centers,
         )
-        self.config = {**self.output.config, "encoder": encoder, "decoder": list(decoder)}
         if not timm.is_model(encoder):
             raise InputError(f"encoder: expected the name of a timm model, got {encoder!r}")
         net: Any = timm.create_model(encoder, features_only=True, pretrained=pretrained)
@@ -77,7 +83,7 @@ class UNetModel(Colorizer):
         self.register_buffer("mean", _as_image(net.pretrained_cfg["mean"]))
         self.register_buffer("std", _as_image(net.pretrained_cfg["std"]))
 
-    def forward(self, L: Tensor) -> Tensor:
+    def forward(self, L: Tensor) -> ModelOutput:
         """(N, 1, H, W) lightness in 0..100 to (N, Q, H/4, W/4) logits."""
         grey = lab_to_rgb(
             torch.cat((L.clamp(0, 100), torch.zeros_like(L).expand(-1, 2, -1, -1)), 1)
@@ -87,7 +93,7 @@ class UNetModel(Colorizer):
         for stage, level in zip(self.stages, self.levels[1:], strict=True):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = stage(torch.cat((x, features[level]), 1))
-        return self.head(x)
+        return ModelOutput(self.head(x), None)
 
     def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
         """Copy pretrained weights into the encoder.

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from colorize.models.base import Colorizer, scale_channels
+from colorize.models.base import Colorizer, ModelOutput, records_arguments, scale_channels
 from colorize.models.heads import BinHead, RegressionHead
 
 
@@ -50,12 +50,11 @@ class ZhangModel(Colorizer):
     blocks = _FULL
     last = _FULL_LAST
 
-    def __init__(self, output: BinHead | RegressionHead, config: dict[str, Any]) -> None:
+    def __init__(self, output: BinHead | RegressionHead, width: float) -> None:
         super().__init__()
-        self.config = config
         self.output = output
         layers: list[nn.Module] = []
-        before, width = 1, config["width"]
+        before = 1
         for block in self.blocks:
             after = scale_channels(block.channels, width)
             layers += convolutions(before, after, block)
@@ -67,12 +66,13 @@ class ZhangModel(Colorizer):
         self.trunk = nn.Sequential(*layers)
         self.head = nn.Conv2d(after, output.channels, 1)
 
-    def forward(self, L: Tensor) -> Tensor:
-        """(N, 1, H, W) lightness in 0..100 to (N, channels, H/4, W/4) raw output."""
-        return self.head(self.trunk((L - 50) / 100))
+    def forward(self, L: Tensor) -> ModelOutput:
+        """(N, 1, H, W) lightness in 0..100 to (N, channels, H/4, W/4) raw color."""
+        return ModelOutput(self.head(self.trunk((L - 50) / 100)), None)
 
 
 class _ZhangClassifier(ZhangModel):
+    @records_arguments
     def __init__(
         self,
         *,
@@ -81,12 +81,18 @@ class _ZhangClassifier(ZhangModel):
         temperature: float = 0.38,
         k: int = 5,
         sigma: float = 5.0,
+        bin_centers: Tensor | None = None,
         width: float = 1.0,
     ) -> None:
         output = BinHead(
-            target=target, class_weights=class_weights, temperature=temperature, k=k, sigma=sigma
+            target=target,
+            class_weights=class_weights,
+            temperature=temperature,
+            k=k,
+            sigma=sigma,
+            bin_centers=bin_centers,
         )
-        super().__init__(output, {**output.config, "width": width})
+        super().__init__(output, width)
 
 
 class ClassificationModel(_ZhangClassifier):
@@ -97,6 +103,7 @@ class ClassificationModel(_ZhangClassifier):
         class_weights: (Q,), for rebalancing; None for none. Stored with the weights.
         temperature: default of the annealed mean, 0 for the mode.
         k, sigma: of the soft encoding; 5 and 5 as in the paper's text.
+        bin_centers: (Q, 2) ab of the bins; None for the published table.
         width: scales the channels of every layer; 1.0 is the paper's.
     """
 
@@ -111,8 +118,9 @@ class SimplifiedModel(_ZhangClassifier):
 class EuclideanModel(ZhangModel):
     """The trunk of ``ClassificationModel`` with two channels, trained by the L2 loss."""
 
+    @records_arguments
     def __init__(self, *, width: float = 1.0) -> None:
-        super().__init__(RegressionHead(), {"width": width})
+        super().__init__(RegressionHead(), width)
 
 
 def convolutions(before: int, after: int, block: Block) -> list[nn.Module]:

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from colorize.checks import require_tensor
 from colorize.color.bins import published_bin_centers
 from colorize.errors import InputError
-from colorize.models.base import Colorizer
+from colorize.losses import AB_SCALE
+from colorize.models.base import Colorizer, ModelOutput, records_arguments
 from colorize.models.heads import RegressionHead
 from colorize.models.zhang import Block, ClassificationModel, convolutions
 
@@ -33,9 +34,9 @@ class ECCV16Model(Colorizer):
 
     output: RegressionHead
 
+    @records_arguments
     def __init__(self) -> None:
         super().__init__()
-        self.config = {}
         self.output = RegressionHead()
         before = _add_blocks(self, 1, strides=True)
         last, bins = ClassificationModel.last, published_bin_centers().shape[0]
@@ -45,12 +46,12 @@ class ECCV16Model(Colorizer):
         self.model8 = nn.Sequential(*layers, nn.Conv2d(last.channels, bins, 1))
         self.model_out = nn.Conv2d(bins, self.output.channels, 1, bias=False)
 
-    def forward(self, L: Tensor) -> Tensor:
+    def forward(self, L: Tensor) -> ModelOutput:
         """(N, 1, H, W) lightness in 0..100 to (N, 2, H/4, W/4) ab / 110."""
         x = (L - 50) / 100
         for number in range(1, 9):
             x = self.get_submodule(f"model{number}")(x)
-        return self.model_out(x.softmax(1))
+        return ModelOutput(self.model_out(x.softmax(1)), None)
 
 
 class SIGGRAPH17Model(Colorizer):
@@ -62,9 +63,9 @@ class SIGGRAPH17Model(Colorizer):
 
     output: RegressionHead
 
+    @records_arguments
     def __init__(self) -> None:
         super().__init__()
-        self.config = {}
         self.output = RegressionHead()
         before = _add_blocks(self, 4, strides=False)
         self.model8up = nn.Sequential(_upward(before, 256))
@@ -83,7 +84,7 @@ class SIGGRAPH17Model(Colorizer):
 
     def forward(
         self, L: Tensor, hints_ab: Tensor | None = None, hints_mask: Tensor | None = None
-    ) -> Tensor:
+    ) -> ModelOutput:
         """(N, 1, H, W) lightness in 0..100 to (N, 2, H, W) ab / 110.
 
         Args:
@@ -93,16 +94,8 @@ class SIGGRAPH17Model(Colorizer):
         """
         first, second, eighth = self._features(L, hints_ab, hints_mask)
         ninth = self.model9(self.model9up(eighth) + self.model2short9(second))
-        return self.model_out(self.model10(self.model10up(ninth) + self.model1short10(first)))
-
-    def color_logits(
-        self, L: Tensor, hints_ab: Tensor | None = None, hints_mask: Tensor | None = None
-    ) -> Tensor:
-        """The class branch: arguments of ``forward`` to (N, 529, H/4, W/4) logits.
-
-        Class ``23 * i + j`` is the color ab = (10 * i - 110, 10 * j - 110).
-        """
-        return self.model_class(self._features(L, hints_ab, hints_mask)[2])
+        tenth = self.model10(self.model10up(ninth) + self.model1short10(first))
+        return ModelOutput(self.model_out(tenth), None)
 
     @torch.no_grad()
     def predict_ab(
@@ -144,7 +137,7 @@ class SIGGRAPH17Model(Colorizer):
         n, _, h, w = L.shape
         ab = L.new_zeros(n, 2, h, w) if hints_ab is None else hints_ab
         mask = torch.zeros_like(L) if hints_mask is None else hints_mask
-        x = torch.cat(((L - 50) / 100, ab / self.output.scale, mask), 1)
+        x = torch.cat(((L - 50) / 100, ab / AB_SCALE, mask), 1)
         kept = []
         for number in range(1, 8):
             x = self.get_submodule(f"model{number}")(x)

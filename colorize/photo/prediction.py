@@ -14,8 +14,7 @@ from torch import Tensor
 from colorize.checks import require_choice
 from colorize.color.lab import join_lightness
 from colorize.errors import InputError
-from colorize.models import BinHead, Colorizer, RegressionHead, SIGGRAPH17Model, eval_mode
-from colorize.models.checkpoint import device_of
+from colorize.models import BinHead, Colorizer, ModelOutput, RegressionHead, SIGGRAPH17Model, eval_mode
 from colorize.models.hub import load_model
 from colorize.photo.hints import Hint, apply_hints, check_hints, hint_maps
 from colorize.photo.image import ImageLike, InputImage
@@ -44,7 +43,7 @@ def predict(
     model = model if isinstance(model, Colorizer) else load_model(model)
     if model.in_channels != 1:
         raise InputError("model: expected one that sees lightness, got one that sees color")
-    input_image = InputImage(image, device_of(model))
+    input_image = InputImage(image, model.device)
     with torch.inference_mode(), eval_mode(model):
         L = input_image.reduced(size or model.input_size)
         raw = model(model.pad(L))
@@ -58,7 +57,7 @@ class Prediction:
     hints as input, ``siggraph17``, has to run for each set of hints.
     """
 
-    def __init__(self, model: Colorizer, image: InputImage, L: Tensor, raw: object) -> None:
+    def __init__(self, model: Colorizer, image: InputImage, L: Tensor, raw: ModelOutput) -> None:
         self._model, self._image, self._L, self._raw = model, image, L, raw
 
     @torch.inference_mode()
@@ -126,7 +125,7 @@ class Prediction:
 
         A class without a name goes by its number.
         """
-        logits = self._model.class_logits(self._raw)
+        logits = self._raw.classes
         if logits is None:
             raise InputError(
                 f"model: expected one that classifies, got {type(self._model).__name__}"
@@ -198,7 +197,9 @@ class Prediction:
             rgb[first : first + L.shape[2]] = band.movedim(0, -1).cpu().numpy()
 
     def _raw_color(self) -> Tensor:
-        return self._model.raw_color(self._raw)
+        if self._raw.color is None:
+            raise InputError(f"{type(self._model).__name__} classifies; it has no color to give")
+        return self._raw.color
 
     def _head(self) -> BinHead | RegressionHead:
         if self._model.output is None:

@@ -31,6 +31,7 @@ class Recipe:
         zoom: side of a training crop as share of the image's short side, from and to; None takes
             crops at the image's own scale.
         aging: whether the net is shown the lightness as an old photograph has it.
+        freeze_batchnorm: whether batch norm keeps the statistics that it has.
     """
 
     optimizer: str = "adamw"
@@ -50,24 +51,20 @@ class Recipe:
     rotation: float = 0.0
     zoom: tuple[float, float] | None = None
     aging: bool = False
+    freeze_batchnorm: bool = False
 
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a run is executed; all but ``freeze_batchnorm`` change what is learned by rounding only.
+    """How a run is executed; what is learned changes by rounding only.
 
     Attributes:
         workers: processes that load images; None for none when the pixels are cached, else up to 4.
         mixed_precision: "no", "fp16" or "bf16", by Accelerate.
         accumulate: parts in which a batch is computed, for small memories.
-        channels_last: the memory layout that convolutions like best.
         compile: torch.compile through Accelerate.
-        freeze_batchnorm: keep batch norm's statistics as they are.
         save_every: steps between two saves of the training state.
-        validate_every: steps between two validations; None for 20 in the run, at least 10 apart.
-        validate_images: at most so many validation images, the same ones each time.
         log_dir: folder for TensorBoard; None for none.
-        progress: show a progress bar.
         cpu: stay on the CPU although there is a GPU.
         half: store checkpoints in half precision.
     """
@@ -75,13 +72,8 @@ class FitOptions:
     workers: int | None = None
     mixed_precision: str = "no"
     accumulate: int = 1
-    channels_last: bool = True
     compile: bool = False
-    freeze_batchnorm: bool = False
     save_every: int = 200
-    validate_every: int | None = None
-    validate_images: int = 512
     log_dir: Path | None = None
-    progress: bool = True
     cpu: bool = False
     half: bool = False

@@ -8,42 +8,41 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, cast
 
-import numpy as np
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Subset
 from tqdm.auto import tqdm
 
-from colorize import paths, storage
+from colorize import paths
 from colorize.checks import require_choice, require_positive
 from colorize.color.lab import rgb_to_L
 from colorize.data.aging import age_lightness
 from colorize.data.items import ImageDataset
 from colorize.errors import InputError, TrainingError
-from colorize.evaluation.evaluate import class_metrics, compare_images, evaluate, spread_indices
-from colorize.models import Colorizer
+from colorize.evaluation.evaluate import class_metrics, evaluate, spread_indices
+from colorize.models import Colorizer, ModelOutput
 from colorize.models.checkpoint import SUFFIX, save_checkpoint
 from colorize.training.config import FitOptions, Recipe
 from colorize.training.optim import build_optimizer, make_average, set_learning_rate
 from colorize.training.sampler import StepSampler, count_steps, interruptible
+from colorize.training.state import Progress, RunState, run_identity, state_path
+from colorize.training.tensorboard import log_validation
 
-_PLAIN_STATE = ("step", "seconds", "best", "curve", "losses")
+# Of validation, those that are measured of a model.
 CURVE_METRICS = ("rmse_ab", "psnr", "colorfulness", "colorfulness_truth")
-_LABEL_METRICS = ("color_loss", "class_loss", "top1", "top5")
-_PANELS = 4
+_PART_METRICS = ("color_loss", "class_loss", "top1", "top5")
+# The same ones each time, evenly spread over the validation set.
+VALIDATION_IMAGES = 512
 
 
 @dataclass
@@ -55,11 +54,6 @@ class FitResult:
     best: Path
     last: Path
     main_process: bool
-
-
-def state_path(folder: Path, name: str) -> Path:
-    """Where an unfinished run keeps its state."""
-    return folder / f"{name}.state.pt"
 
 
 def fit(
@@ -82,8 +76,8 @@ def fit(
     state lies beside them as ``<name>.state.pt``; Ctrl-C saves it at the end of the step.
 
     Args:
-        model: trained in place from the weights it has (``training.optim.initialise`` sets those of
-            ``recipe.init``); holds the last weights (or their average) afterwards.
+        model: trained in place from the weights it has (``colorize.training.optim.initialise`` sets
+            those of ``recipe.init``); holds the last weights (or their average) afterwards.
         resume: continue the unfinished run of that name; when there is none, start it.
         metadata: more entries for the checkpoints, anything JSON can hold.
         keep_state: leave the state of the finished run for the caller to delete, who has more to
@@ -95,345 +89,262 @@ def fit(
         DataError: when the training set does not fill one batch.
         KeyboardInterrupt: after the state was saved.
     """
-    run = _Run(
-        model,
-        (train_set, val_set),
+    recipe, options, folder = (
         recipe or Recipe(),
         options or FitOptions(),
-        (name, folder or paths.checkpoints()),
-        seed,
-        dict(metadata or {}),
+        folder or paths.checkpoints(),
     )
-    run.begin(resume)
-    run.loop()
-    result = run.finish()
-    if result.main_process and not keep_state:
-        run.state_path.unlink(missing_ok=True)
-    return result
+    best, last = folder / f"{name}{SUFFIX}", folder / f"{name}-last{SUFFIX}"
+    state_file = state_path(folder, name)
+    steps = count_steps(len(train_set), recipe)
+    accelerator = _make_accelerator(recipe, options)
 
-
-class _Loss(nn.Module):
-    """Data parallel and autocast work on ``forward``, so the loss has to be one."""
-
-    def __init__(self, model: Colorizer) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        losses, raw = self.model.loss_and_output(batch)
-        logits = self.model.class_logits(raw)
-        if logits is not None:
-            found = class_metrics(logits.detach(), batch["label"])
-            losses |= {name: found[name].mean() for name in ("top1", "top5")}
-        return losses
-
-
-class _Run:
-    """One run of ``fit``: what changes from step to step, and what is saved of it."""
-
-    def __init__(
-        self,
-        model: Colorizer,
-        data: tuple[ImageDataset, ImageDataset],
-        recipe: Recipe,
-        options: FitOptions,
-        place: tuple[str, Path],
-        seed: int,
-        metadata: dict[str, Any],
-    ) -> None:
-        if options.accumulate < 1 or recipe.batch_size % options.accumulate:
-            raise InputError(
-                f"accumulate: expected a divisor of the batch of {recipe.batch_size}, "
-                f"got {options.accumulate}"
-            )
-        self.model, self.recipe, self.options, self.seed = model, recipe, options, seed
-        self.train_set, self.val_set = data
-        self.name, self.folder = place
-        self.metadata = metadata
-        self.steps = count_steps(len(self.train_set), recipe)
-        self.state_path = state_path(self.folder, self.name)
-        self.step, self.seconds, self.best = 0, 0.0, math.inf
-        self.curve: list[dict[str, float]] = []
-        self.losses: list[dict[str, float]] = []
-        self.average: AveragedModel | None = None
-        for key in ("save_every", "validate_every", "validate_images"):
-            value = getattr(options, key)
-            if value is not None:
-                require_positive(value, key)
-        require_choice(options.mixed_precision, "mixed_precision", ("no", "fp16", "bf16"))
-        # A notebook may train at one precision and then at another; Accelerate keeps the first.
-        AcceleratorState._reset_state()
-        self.accelerator = Accelerator(
-            mixed_precision=options.mixed_precision,
-            gradient_accumulation_steps=options.accumulate,
-            cpu=options.cpu,
-            dynamo_backend="inductor" if options.compile else None,
-            dataloader_config=DataLoaderConfiguration(split_batches=True),
-            log_with="tensorboard" if options.log_dir else None,
-            project_dir=options.log_dir,
+    # --- the model and what trains it, as new or as the saved state says
+    unfinished = state_file.is_file()
+    if unfinished and not resume:
+        raise TrainingError(
+            f"An unfinished run of {name!r} is there: resume it (--resume, resume=True), "
+            f"or delete {state_file} to start again"
         )
+    torch.manual_seed(seed)
+    model.to(memory_format=torch.channels_last).to(accelerator.device)
+    average = make_average(model, recipe.ema) if recipe.ema else None
+    trained = model if average is None else cast(Colorizer, average.module)
+    # Accelerate replaces the forward of what it is given; the model inside keeps its own.
+    net, optimizer = accelerator.prepare(nn.Sequential(model), build_optimizer(model, recipe))
+    identity = run_identity(model, recipe, seed, train_set.names)
+    state = RunState(identity, model, average, optimizer, accelerator.scaler)
+    if unfinished:
+        state.load(state_file)
+    run = state.progress
+    if options.log_dir:
+        accelerator.init_trackers(name)
 
-    def begin(self, resume: bool) -> None:
-        """Make the optimizer, either fresh or as the saved state says."""
-        unfinished = self.state_path.is_file()
-        if unfinished and not resume:
-            raise TrainingError(
-                f"An unfinished run of {self.name!r} is there: resume it (--resume, resume=True), "
-                f"or delete {self.state_path} to start again"
-            )
-        torch.manual_seed(self.seed)
-        if self.options.channels_last:
-            self.model.to(memory_format=torch.channels_last)
-        self.model.to(self.accelerator.device)
-        if self.recipe.ema:
-            self.average = make_average(self.model, self.recipe.ema)
-        self.loss, self.optimizer = self.accelerator.prepare(
-            _Loss(self.model), build_optimizer(self.model, self.recipe)
-        )
-        if self.options.log_dir:
-            self.accelerator.init_trackers(self.name)
-        if unfinished:
-            self._load_state()
-
-    def loop(self) -> None:
-        """Train until the last step, validating and saving on the way."""
-        every = self.options.validate_every or max(10, self.steps // 20)
-        self._train_mode()
-        with self._bar() as bar, interruptible(self.accelerator.num_processes) as interrupted:
-            mark = time.perf_counter()
-            for part, batch in enumerate(self._loader(), 1):
-                self._learn(batch)
-                if part % self.options.accumulate:
-                    continue
-                self.step += 1
-                if self.average is not None:
-                    self.average.update_parameters(self.model)
-                self.seconds += time.perf_counter() - mark
-                self._show(bar)
-                if self.step % every == 0 or self.step == self.steps:
-                    self._validate()
-                stop = interrupted.is_set()
-                if stop or self.step % self.options.save_every == 0 or self.step == self.steps:
-                    self._save_state()
-                if stop:
-                    raise KeyboardInterrupt(
-                        f"Stopped after step {self.step} of {self.steps}. The state is saved in "
-                        f"{self.state_path}; resume continues from there."
-                    )
-                mark = time.perf_counter()
-
-    def finish(self) -> FitResult:
-        """Leave the averaged weights in the model, and the last ones beside the best."""
-        if self.average is not None:
-            self.model.load_state_dict(self.average.module.state_dict())
-        self.model.eval()
-        last = self.folder / f"{self.name}-last{SUFFIX}"
-        if self.accelerator.is_main_process:
-            self._save_checkpoint(last)
-        if self.options.log_dir:
-            self.accelerator.end_training()
-        self.accelerator.wait_for_everyone()
-        best = self.folder / f"{self.name}{SUFFIX}"
-        main_process = self.accelerator.is_main_process
-        return FitResult(self.curve, self.steps, best, last, main_process)
-
-    def _learn(self, batch: dict[str, Tensor]) -> None:
-        set_learning_rate(self.optimizer, self.recipe, self.step, self.steps)
-        if self.recipe.aging:
-            batch["L"] = age_lightness(rgb_to_L(batch["rgb"]), self._generator())
-        with self.accelerator.accumulate(self.loss):
-            losses = self.loss(batch)
-            # One copy from the device for all of them.
-            values = torch.stack([v.detach().float() for v in losses.values()]).tolist()
-            found = dict(zip(losses, values, strict=True))
-            if not math.isfinite(value := found["loss"]):
-                names = ", ".join(self.train_set.names[int(i)] for i in batch["index"])
-                raise TrainingError(
-                    f"The loss of step {self.step + 1} is {value}; the last saved state is kept. "
-                    f"Start again with a learning rate below {self.recipe.lr}, or look at the "
-                    f"images of this batch: {names}"
-                )
-            self.accelerator.backward(losses["loss"])
-            if self.recipe.clip and self.accelerator.sync_gradients:
-                self.accelerator.clip_grad_norm_(self.loss.parameters(), self.recipe.clip)
-            self.optimizer.step()
-            self.optimizer.zero_grad()
-        self.losses.append(found)
-
-    def _generator(self) -> torch.Generator:
-        """Of this step's randomness on this process, a function of nothing else."""
-        part = len(self.losses) % self.options.accumulate
-        seed = (self.seed, self.step, part, self.accelerator.process_index)
-        digest = hashlib.sha256(str(seed).encode()).digest()
-        generator = torch.Generator(self.accelerator.device)
-        return generator.manual_seed(int.from_bytes(digest[:7], "big"))
-
-    def _validate(self) -> None:
-        sums = [sum(found[name] for found in self.losses) for name in self.losses[0]]
-        means = torch.tensor(sums, device=self.accelerator.device) / len(self.losses)
-        reduced = self.accelerator.reduce(means, reduction="mean")
-        train = dict(zip(self.losses[0], cast(Tensor, reduced).tolist(), strict=True))
-        self.losses = []
-        if self.accelerator.is_main_process:
-            chosen = spread_indices(len(self.val_set), self.options.validate_images)
-            some = Subset(self.val_set, chosen)
-            found = evaluate(
-                self._trained(), some, batch_size=self.recipe.batch_size, with_loss=True
-            )
-            measured = [k for k in (*CURVE_METRICS, *_LABEL_METRICS) if k in found]
-            point = {
-                "step": self.step,
-                "images": self.step * self.recipe.batch_size,
-                "seconds": round(self.seconds, 2),
-                "train_loss": train.pop("loss"),
-                "val_loss": found["loss"]["mean"],
-                **{f"train_{name}": value for name, value in train.items()},
-                **{name: found[name]["mean"] for name in measured},
-            }
-            if not math.isfinite(point["val_loss"]):
-                raise TrainingError(
-                    f"The validation loss after step {self.step} is {point['val_loss']}; the last "
-                    f"saved state is kept. Start again with a learning rate below {self.recipe.lr}"
-                )
-            self.curve.append(point)
-            if self.options.log_dir:
-                self._log(point)
-            if point["val_loss"] < self.best:
-                self.best = point["val_loss"]
-                self._save_checkpoint(self.folder / f"{self.name}{SUFFIX}")
-        self._train_mode()
-
-    def _log(self, point: dict[str, float]) -> None:
-        self.accelerator.log(point, step=self.step)
-        model = self._trained()
-        if model.output is None:
-            return
-        writer = self.accelerator.get_tracker("tensorboard", unwrap=True)
-        for name, images in (("training", self.train_set), ("validation", self.val_set)):
-            # A key with a seed: a crop must not draw from the generator that dropout uses.
-            some = [(i, self.seed) for i in spread_indices(len(images), _PANELS)]
-            rows = compare_images({"colored": model}, images, some)
-            panel = np.concatenate([np.concatenate(row, axis=1) for row in rows.values()])
-            tag = f"{name}: grey, colored, truth"
-            writer.add_image(tag, panel, self.step, dataformats="HWC")
-
-    def _trained(self) -> Colorizer:
-        if self.average is None:
-            return self.model
-        return cast(Colorizer, self.average.module)
-
-    def _train_mode(self) -> None:
-        self.model.train()
-        if self.options.freeze_batchnorm:
-            for module in self.model.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-
-    def _loader(self) -> Any:
-        options, accumulate = self.options, self.options.accumulate
-        workers = options.workers
-        if workers is None:
-            workers = 0 if self.train_set.cached else min(4, os.cpu_count() or 1)
-        images, batch = len(self.train_set), self.recipe.batch_size
-        sampler = StepSampler(images, batch, self.seed, self.step, self.steps, accumulate)
-        loader = DataLoader(
-            self.train_set,
-            batch_sampler=sampler,
-            num_workers=workers,
-            pin_memory=self.accelerator.device.type == "cuda",
-            # Without a generator of its own the loader would draw from the state that dropout uses.
-            generator=torch.Generator().manual_seed(self.seed),
-        )
-        return self.accelerator.prepare(loader)
-
-    def _bar(self) -> tqdm:
-        return tqdm(
-            total=self.steps,
-            initial=self.step,
-            desc=self.name,
-            unit="step",
-            mininterval=1.0,
-            disable=not (self.options.progress and self.accelerator.is_main_process),
-        )
-
-    def _show(self, bar: tqdm) -> None:
-        if self.step % 10 == 0 and not bar.disable:
-            recent = self.losses[-50:]
-            rate = bar.format_dict["rate"] or 0.0
-            bar.set_postfix(
-                {
-                    "loss": f"{sum(r['loss'] for r in recent) / len(recent):.3f}",
-                    "images/s": f"{rate * self.recipe.batch_size:.1f}",
-                },
-                refresh=False,
-            )
-        bar.update()
-
-    def _save_checkpoint(self, path: Path) -> None:
+    def save_weights(path: Path) -> None:
         save_checkpoint(
-            self._trained(),
+            trained,
             path,
-            half=self.options.half,
-            step=self.step,
-            steps=self.steps,
-            validation=self.curve[-1],
-            recipe=dataclasses.asdict(self.recipe),
-            **self.metadata,
+            half=options.half,
+            step=run.step,
+            steps=steps,
+            validation=run.curve[-1],
+            recipe=dataclasses.asdict(recipe),
+            **dict(metadata or {}),
         )
 
-    def _identity(self) -> str:
-        """What makes this run this run: a state of another one must not be continued."""
-        # What no training changes, the class weights above all, is not in the config.
-        constants = [
-            [name, hashlib.sha256(value.double().cpu().numpy().tobytes()).hexdigest()]
-            for name, value in self.model.named_buffers()
-            if name.startswith("output.")
-        ]
-        described = {
-            "recipe": dataclasses.asdict(self.recipe),
-            "model": [type(self.model).__name__, self.model.config, constants],
-            "seed": self.seed,
-            "images": self.train_set.names,
-        }
-        return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()
+    # --- the loop
+    loader = _make_loader(train_set, recipe, options, accelerator, seed, run.step, steps)
+    validate_every = max(10, steps // 20)
+    _set_train_mode(model, recipe)
+    with (
+        _make_bar(name, run, steps, accelerator) as bar,
+        interruptible(accelerator.num_processes) as interrupted,
+    ):
+        mark = time.perf_counter()
+        for batch in loader:
+            set_learning_rate(optimizer, recipe, run.step, steps)
+            if recipe.aging:
+                generator = _make_generator(seed, run, options, accelerator)
+                batch["L"] = age_lightness(rgb_to_L(batch["rgb"]), generator)
+            with accelerator.accumulate(net):
+                x, ab = model.inputs(batch)
+                output = net(x)
+                losses = model.losses(output, ab, batch)
+                values = _read_values(losses, output, batch)
+                if not math.isfinite(values["loss"]):
+                    raise TrainingError(_describe_failure(values, batch, train_set, recipe, run))
+                accelerator.backward(losses["loss"])
+                if recipe.clip and accelerator.sync_gradients:
+                    accelerator.clip_grad_norm_(net.parameters(), recipe.clip)
+                optimizer.step()
+                optimizer.zero_grad()
+            run.losses.append(values)
+            if not accelerator.sync_gradients:
+                continue  # a part of a batch whose other parts follow
 
-    def _save_state(self) -> None:
-        if not self.accelerator.is_main_process:
-            return
-        scaler = self.accelerator.scaler
-        state = {
-            "identity": self._identity(),
-            "model": self.model.state_dict(),
-            "average": self.average.state_dict() if self.average else None,
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": scaler.state_dict() if scaler else None,
-            "cpu_rng": torch.get_rng_state(),
-            "cuda_rng": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
-            **{key: getattr(self, key) for key in _PLAIN_STATE},
-        }
-        with storage.atomic_write(self.state_path) as temporary:
-            torch.save(state, temporary)
+            run.step += 1
+            if average is not None:
+                average.update_parameters(model)
+            run.seconds += time.perf_counter() - mark
+            _show(bar, run, recipe)
 
-    def _load_state(self) -> None:
-        try:
-            state = torch.load(self.state_path, map_location="cpu", weights_only=True)
-        except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
-            raise TrainingError(
-                f"{self.state_path} cannot be read ({error}); delete it to start the run again"
-            ) from error
-        if state["identity"] != self._identity():
-            raise TrainingError(
-                f"{self.state_path} belongs to another run: model, recipe, seed or training images "
-                "differ. Go back to what they were, or delete the file to start again"
-            )
-        self.model.load_state_dict(state["model"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        if self.accelerator.scaler and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        for key in _PLAIN_STATE:
-            setattr(self, key, state[key])
-        torch.set_rng_state(state["cpu_rng"].cpu())
-        if torch.cuda.is_available() and state["cuda_rng"]:
-            torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda_rng"]])
+            if run.step % validate_every == 0 or run.step == steps:
+                train_means = _mean_losses(run, accelerator)
+                if accelerator.is_main_process:
+                    point = _validate(trained, val_set, recipe, run, train_means)
+                    run.curve.append(point)
+                    if options.log_dir:
+                        datasets = {"training": train_set, "validation": val_set}
+                        log_validation(accelerator, point, trained, datasets, seed)
+                    if point["val_loss"] < run.best:
+                        run.best = point["val_loss"]
+                        save_weights(best)
+                _set_train_mode(model, recipe)
+
+            stop = interrupted.is_set()
+            due = stop or run.step % options.save_every == 0 or run.step == steps
+            if due and accelerator.is_main_process:
+                state.save(state_file)
+            if stop:
+                raise KeyboardInterrupt(
+                    f"Stopped after step {run.step} of {steps}. The state is saved in "
+                    f"{state_file}; resume continues from there."
+                )
+            mark = time.perf_counter()
+
+    # --- the averaged weights stay in the model, and lie beside the best
+    if average is not None:
+        model.load_state_dict(trained.state_dict())
+    model.eval()
+    if accelerator.is_main_process:
+        save_weights(last)
+    if options.log_dir:
+        accelerator.end_training()
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process and not keep_state:
+        state_file.unlink(missing_ok=True)
+    return FitResult(run.curve, steps, best, last, accelerator.is_main_process)
+
+
+def _make_accelerator(recipe: Recipe, options: FitOptions) -> Accelerator:
+    if options.accumulate < 1 or recipe.batch_size % options.accumulate:
+        raise InputError(
+            f"accumulate: expected a divisor of the batch of {recipe.batch_size}, "
+            f"got {options.accumulate}"
+        )
+    require_positive(options.save_every, "save_every")
+    require_choice(options.mixed_precision, "mixed_precision", ("no", "fp16", "bf16"))
+    # A notebook may train at one precision and then at another; Accelerate keeps the first.
+    AcceleratorState._reset_state()
+    return Accelerator(
+        mixed_precision=options.mixed_precision,
+        gradient_accumulation_steps=options.accumulate,
+        cpu=options.cpu,
+        dynamo_backend="inductor" if options.compile else None,
+        dataloader_config=DataLoaderConfiguration(split_batches=True),
+        log_with="tensorboard" if options.log_dir else None,
+        project_dir=options.log_dir,
+    )
+
+
+def _make_loader(
+    train_set: ImageDataset,
+    recipe: Recipe,
+    options: FitOptions,
+    accelerator: Accelerator,
+    seed: int,
+    start: int,
+    stop: int,
+) -> Any:
+    """Load the batches of the steps from start up to stop, each in its parts."""
+    workers = options.workers
+    if workers is None:
+        workers = 0 if train_set.cached else min(4, os.cpu_count() or 1)
+    sampler = StepSampler(len(train_set), recipe.batch_size, seed, start, stop, options.accumulate)
+    loader = DataLoader(
+        train_set,
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=accelerator.device.type == "cuda",
+        # Without a generator of its own the loader would draw from the state that dropout uses.
+        generator=torch.Generator().manual_seed(seed),
+    )
+    return accelerator.prepare(loader)
+
+
+def _make_bar(name: str, run: Progress, steps: int, accelerator: Accelerator) -> tqdm:
+    hidden = not accelerator.is_main_process
+    return tqdm(
+        total=steps, initial=run.step, desc=name, unit="step", mininterval=1.0, disable=hidden
+    )
+
+
+def _make_generator(
+    seed: int, run: Progress, options: FitOptions, accelerator: Accelerator
+) -> torch.Generator:
+    """Make the generator of one micro-batch on this process, a function of nothing else."""
+    part = len(run.losses) % options.accumulate
+    key = (seed, run.step, part, accelerator.process_index)
+    digest = hashlib.sha256(str(key).encode()).digest()
+    generator = torch.Generator(accelerator.device)
+    return generator.manual_seed(int.from_bytes(digest[:7], "big"))
+
+
+def _set_train_mode(model: nn.Module, recipe: Recipe) -> None:
+    model.train()
+    if recipe.freeze_batchnorm:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
+def _read_values(
+    losses: Mapping[str, Tensor], output: ModelOutput, batch: Mapping[str, Tensor]
+) -> dict[str, float]:
+    """Losses and shares of right labels as numbers, by one copy from the device."""
+    tensors = dict(losses)
+    if output.classes is not None:
+        metrics = class_metrics(output.classes.detach(), batch["label"])
+        tensors |= {name: metrics[name].mean() for name in ("top1", "top5")}
+    numbers = torch.stack([value.detach().float() for value in tensors.values()]).tolist()
+    return dict(zip(tensors, numbers, strict=True))
+
+
+def _describe_failure(
+    values: Mapping[str, float],
+    batch: Mapping[str, Tensor],
+    train_set: ImageDataset,
+    recipe: Recipe,
+    run: Progress,
+) -> str:
+    names = ", ".join(train_set.names[int(i)] for i in batch["index"])
+    return (
+        f"The loss of step {run.step + 1} is {values['loss']}; the last saved state is kept. Start "
+        f"again with a learning rate below {recipe.lr}, or look at the images of this batch: "
+        f"{names}"
+    )
+
+
+def _show(bar: tqdm, run: Progress, recipe: Recipe) -> None:
+    if run.step % 10 == 0 and not bar.disable:
+        recent = [values["loss"] for values in run.losses[-50:]]
+        rate = (bar.format_dict["rate"] or 0.0) * recipe.batch_size
+        text = {"loss": f"{sum(recent) / len(recent):.3f}", "images/s": f"{rate:.1f}"}
+        bar.set_postfix(text, refresh=False)
+    bar.update()
+
+
+def _mean_losses(run: Progress, accelerator: Accelerator) -> dict[str, float]:
+    """Average what was noted since the last validation, over all processes, and forget it."""
+    names = list(run.losses[0])
+    sums = [sum(values[name] for values in run.losses) for name in names]
+    means = torch.tensor(sums, device=accelerator.device) / len(run.losses)
+    reduced = cast(Tensor, accelerator.reduce(means, reduction="mean"))
+    run.losses = []
+    return dict(zip(names, reduced.tolist(), strict=True))
+
+
+def _validate(
+    model: Colorizer,
+    val_set: ImageDataset,
+    recipe: Recipe,
+    run: Progress,
+    train_means: Mapping[str, float],
+) -> dict[str, float]:
+    """Measure a point of the learning curve."""
+    images = Subset(val_set, spread_indices(len(val_set), VALIDATION_IMAGES))
+    metrics = evaluate(model, images, batch_size=recipe.batch_size, with_loss=True)
+    if not math.isfinite(val_loss := metrics["loss"]["mean"]):
+        raise TrainingError(
+            f"The validation loss after step {run.step} is {val_loss}; the last saved state is "
+            f"kept. Start again with a learning rate below {recipe.lr}"
+        )
+    return {
+        "step": run.step,
+        "images": run.step * recipe.batch_size,
+        "seconds": round(run.seconds, 2),
+        "train_loss": train_means["loss"],
+        "val_loss": val_loss,
+        **{f"train_{name}": value for name, value in train_means.items() if name != "loss"},
+        **{n: metrics[n]["mean"] for n in (*CURVE_METRICS, *_PART_METRICS) if n in metrics},
+    }

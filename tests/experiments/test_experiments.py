@@ -41,7 +41,7 @@ STUDIED = {
     "sgd": {"recipe.optimizer", "recipe.lr", "recipe.weight_decay"},
     "adadelta": {"recipe.optimizer", "recipe.lr", "recipe.weight_decay"},
     "bins": {"options.color"},
-    "class-true": {"options.sees", "colored_by"},
+    "class-true": {"options.in_channels", "colored_by"},
     "tail": {"data.split_by", "data.reseed"},
 }
 RUNS = [(name, scale) for name, e in EXPERIMENTS.items() for scale in e.scales]

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("light")
 
 # Of study B one experiment of each kind; the others are variants of the same net.
 OTHERS = [f"ncd-{kind}" for kind in ("color", "class", "joint", "bins", "adadelta")]
-QUIET = FitOptions(progress=False)
+QUIET = FitOptions()
 
 
 def _with(experiment: ResolvedExperiment, **changes: Any) -> ResolvedExperiment:
@@ -113,9 +113,8 @@ def test_fine_tuning_starts_where_the_first_training_was_best(
     quick: tuple[Path, dict[str, Any]], few: Splits
 ) -> None:
     folder = quick[0] / "CHECKPOINTS" / "quick"
-    experiment = _with(_one_step("simplified-final"), lr=0.0)
-    options = dataclasses.replace(QUIET, freeze_batchnorm=True)
-    assert r.run_experiment(experiment, splits=few, options=options)["steps"] == 1
+    experiment = _with(_one_step("simplified-final"), lr=0.0, freeze_batchnorm=True)
+    assert r.run_experiment(experiment, splits=few, options=QUIET)["steps"] == 1
     # At a rate of 0 nothing moves; had it been initialised anew, all would be different.
     before, after = (
         tiny.weights(folder / f"{name}.safetensors") for name in ("simplified", "simplified-final")

@@ -26,7 +26,7 @@ NAMES = [
     *STUDY_A_VARIANTS,
     *(f"{name}-seed{seed}" for seed in (1, 2) for name in REPEATED),
 ]
-QUIET = FitOptions(progress=False)
+QUIET = FitOptions()
 
 
 def test_a_study_loads_what_is_there_and_names_the_rest(home: Path) -> None:

@@ -35,7 +35,7 @@ SIDE = 40
 NAME = "run"
 # Batch norm, moving average, warm-up and clipping are all on.
 RECIPE = Recipe(epochs=6, batch_size=4, crop=CROP, test_crop=CROP, ema=0.9, warmup=0.2, lr=3e-3)
-QUIET = FitOptions(progress=False, save_every=2, validate_every=3)
+QUIET = FitOptions(save_every=2)
 
 
 @contextlib.contextmanager
