@@ -122,6 +122,8 @@ def test_models_are_only_modules(module: str) -> None:
         "__future__",
         "collections",
         "contextlib",
+        "functools",
+        "inspect",
         "math",
         "typing",
         "numpy",

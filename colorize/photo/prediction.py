@@ -14,7 +14,14 @@ from torch import Tensor
 from colorize.checks import require_choice
 from colorize.color.lab import join_lightness
 from colorize.errors import InputError
-from colorize.models import BinHead, Colorizer, ModelOutput, RegressionHead, SIGGRAPH17Model, eval_mode
+from colorize.models import (
+    BinHead,
+    Colorizer,
+    ModelOutput,
+    RegressionHead,
+    SIGGRAPH17Model,
+    eval_mode,
+)
 from colorize.models.hub import load_model
 from colorize.photo.hints import Hint, apply_hints, check_hints, hint_maps
 from colorize.photo.image import ImageLike, InputImage

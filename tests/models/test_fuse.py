@@ -15,6 +15,7 @@ from colorize.models import (
     Colorizer,
     EuclideanModel,
     JointModel,
+    ModelOutput,
     RegressionHead,
     SIGGRAPH17Model,
     UNetModel,
@@ -59,7 +60,7 @@ def _count(model: nn.Module) -> int:
 def _assert_same_output(model: Colorizer, folded: Colorizer) -> None:
     L = torch.rand(2, 1, 32, 64) * 100
     with torch.no_grad():
-        expected, found = model.eval()(L), folded(L)
+        expected, found = model.eval()(L).color, folded(L).color
     assert float((found - expected).abs().max() / expected.abs().max()) < 1e-4
     assert float(expected.std()) > 0
 
@@ -103,7 +104,7 @@ def test_made_in_inference_mode_it_serves_outside() -> None:
     with torch.inference_mode():
         folded = fuse_conv_bn(model)
     L = (torch.rand(1, 1, 32, 32) * 100).requires_grad_()
-    folded(L).sum().backward()
+    folded(L).color.sum().backward()
     assert L.grad is not None
 
 
@@ -139,7 +140,7 @@ class _Traps(Colorizer):
         self.twice_norm = nn.BatchNorm2d(4)
         self.last = nn.Conv2d(4, 2, 1)
 
-    def forward(self, L: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, L: Tensor) -> ModelOutput:
         x = self.good_norm(self.good(L))
         x = self.near_norm(self.far(x).relu_())
         branch = self.branch(x)
@@ -148,7 +149,7 @@ class _Traps(Colorizer):
         returned = self.returned(x)
         x = self.blind_norm(self.blind(self.returned_norm(returned)))
         x = self.twice_norm(self.twice_norm(self.inner(x)))
-        return self.last(x), returned
+        return ModelOutput(self.last(x), returned)
 
 
 def test_only_what_alone_takes_a_convolution_is_folded() -> None:

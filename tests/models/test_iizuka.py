@@ -61,7 +61,7 @@ def every_net() -> list[Colorizer]:
         *(joint(**variant) for variant in VARIANTS),
         ColorizationOnlyModel(**NARROW),
         ClassificationOnlyModel(CLASSES, **NARROW),
-        ClassificationOnlyModel(CLASSES, sees="lab", **NARROW),
+        ClassificationOnlyModel(CLASSES, in_channels=3, **NARROW),
     ]
 
 
@@ -111,7 +111,8 @@ def test_losses_against_their_definition() -> None:
     data = batch()
     net = joint(alpha=0.25)
     lab = torch.from_numpy(rgb2lab(data["rgb"].movedim(1, -1).numpy())).movedim(-1, 1).float()
-    found, raw = net.eval().loss_and_output(data)
+    found = net.eval().loss(data)
+    raw = net(lab[:, :1])
     small = F.avg_pool2d(lab[:, 1:], 2)
     color = ((raw.color * 110 - small) ** 2).sum(1).mean() / 2 / 110**2
     label = F.cross_entropy(raw.classes, data["label"])
@@ -182,29 +183,29 @@ def test_dropout_is_on_in_training_only() -> None:
     assert not any(isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) for m in net.modules())
 
 
+def _labels(net: Colorizer, data: dict[str, Tensor]) -> Tensor:
+    classes = net(net.inputs(data)[0]).classes
+    assert classes is not None
+    return classes
+
+
 def test_a_classifier_of_color_pictures_sees_color() -> None:
     data = batch()
     torch.manual_seed(0)
-    seeing = ClassificationOnlyModel(CLASSES, sees="lab", **NARROW).eval()
+    seeing = ClassificationOnlyModel(CLASSES, in_channels=3, **NARROW).eval()
     blind = ClassificationOnlyModel(CLASSES, **NARROW).eval()
     for net in (seeing, blind):
         initialise(net, "kaiming")
     hue = {**data, "rgb": data["rgb"].roll(1, 1)}
-    assert not torch.allclose(
-        seeing.loss_and_output(data)[1].classes, seeing.loss_and_output(hue)[1].classes
-    )
+    assert not torch.allclose(_labels(seeing, data), _labels(seeing, hue))
     lightness = {**data, "L": rgb_to_lab(data["rgb"])[:, :1]}
     assert torch.equal(
-        blind.loss_and_output(data)[1].classes,
-        blind.loss_and_output({**lightness, "rgb": hue["rgb"]})[1].classes,
+        _labels(blind, data),
+        _labels(blind, {**lightness, "rgb": hue["rgb"]}),
     )
     shown = {**data, "L": torch.full((6, 1, 32, 32), 30.0)}
-    assert torch.equal(
-        blind.loss_and_output(shown)[1].classes[0], blind.loss_and_output(shown)[1].classes[1]
-    )
-    assert not torch.equal(
-        seeing.loss_and_output(shown)[1].classes[0], seeing.loss_and_output(shown)[1].classes[1]
-    )
+    assert torch.equal(_labels(blind, shown)[0], _labels(blind, shown)[1])
+    assert not torch.equal(_labels(seeing, shown)[0], _labels(seeing, shown)[1])
 
 
 @pytest.mark.parametrize("options", [v for v in VARIANTS if v.get("dropout") != 0.5], ids=str)
@@ -272,8 +273,9 @@ def test_bad_arguments(options: dict[str, Any], message: str) -> None:
 def test_one_class_is_no_classification() -> None:
     with pytest.raises(InputError, match="num_classes: expected at least 2, got 1"):
         JointModel(1, **NARROW)
-    with pytest.raises(InputError, match="sees: expected one of L, lab; got 'rgb'"):
-        ClassificationOnlyModel(2, sees="rgb", **NARROW)
+    for net in (ClassificationOnlyModel, JointModel):
+        with pytest.raises(InputError, match="in_channels: expected 1"):
+            net(2, in_channels=2 if net is ClassificationOnlyModel else 3, **NARROW)
 
 
 @pytest.mark.parametrize("label", [torch.tensor([0, 1, 2, 3, 0, 0]), torch.full((6,), -1)])

@@ -25,6 +25,7 @@ from colorize.models import (
     Colorizer,
     EuclideanModel,
     JointModel,
+    ModelOutput,
     RegressionHead,
     SIGGRAPH17Model,
     SimplifiedModel,
@@ -323,9 +324,9 @@ class _Echo(Colorizer):
         self.output = RegressionHead()
         self.config = {}
 
-    def forward(self, L: Tensor) -> Tensor:
+    def forward(self, L: Tensor) -> ModelOutput:
         """At a quarter of the size."""
-        return F.avg_pool2d((50 - L) / 5 / 110, 4).expand(-1, 2, -1, -1)
+        return ModelOutput(F.avg_pool2d((50 - L) / 5 / 110, 4).expand(-1, 2, -1, -1), None)
 
 
 @pytest.mark.parametrize(
@@ -519,7 +520,7 @@ def test_models_that_cannot_classify() -> None:
     with pytest.raises(InputError, match="classifies"):
         classify_image(_scene(32, 32), tiny.model())
     with pytest.raises(InputError, match="sees"):
-        classify_image(_scene(32, 32), ClassificationOnlyModel(2, sees="lab", width=0.125))
+        classify_image(_scene(32, 32), ClassificationOnlyModel(2, in_channels=3, width=0.125))
 
 
 # --- models ------------------------------------------------------------------------------------

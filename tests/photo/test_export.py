@@ -23,6 +23,7 @@ from colorize.models import (
     Colorizer,
     EuclideanModel,
     JointModel,
+    ModelOutput,
     UNetModel,
 )
 from colorize.photo import export
@@ -118,7 +119,7 @@ def test_no_file_is_left_when_it_differs(tmp_path: Path, monkeypatch: pytest.Mon
 class _Branching(EuclideanModel):
     """What it does depends on the values of the picture, which no graph can say."""
 
-    def forward(self, L: torch.Tensor) -> torch.Tensor:
+    def forward(self, L: torch.Tensor) -> ModelOutput:
         return super().forward(L) if float(L.mean()) > 30 else super().forward(-L)
 
 
