@@ -75,8 +75,8 @@ class Colorizer(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are; the CPU for a model without any."""
-        return next((p.device for p in self.parameters()), torch.device("cpu"))
+        """Where the weights are; torch's default for a model without any."""
+        return next((p.device for p in self.parameters()), torch.get_default_device())
 
     @property
     def colors(self) -> bool:
