@@ -25,7 +25,7 @@ from PIL import Image
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
-from colorize.color.bins import make_candidates, published_bin_centers, soft_encode
+from colorize.color.bins import ABBins, published_bin_centers
 from colorize.color.lab import rgb_to_lab
 from colorize.data.bundled import bundled_photographs
 from colorize.data.dataset import ColorizationDataset
@@ -92,11 +92,10 @@ def make_step(
 
 def encoding_seconds(size: int, batch: int) -> float:
     """Seconds to encode the targets of one batch: 5 nearest bins at a quarter of the size."""
-    bin_centers = published_bin_centers()
-    candidates = make_candidates(bin_centers)
+    bins = ABBins(published_bin_centers())
     rgb = torch.randint(0, 256, (batch, 3, size // 4, size // 4), dtype=torch.uint8)
     ab = rgb_to_lab(rgb)[:, 1:]
-    return median_seconds(lambda: soft_encode(ab, bin_centers, candidates=candidates), 30)
+    return median_seconds(lambda: bins.encode(ab), 30)
 
 
 def data_rates(folder: Path, count: int = 160) -> dict[str, float]:

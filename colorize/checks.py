@@ -13,11 +13,7 @@ from colorize.errors import InputError
 def require_tensor(
     value: object, name: str, *, shape: Sequence[int | None], floating: bool = False
 ) -> Tensor:
-    """Return ``value`` when it is a tensor of ``shape`` (``None`` matches any length).
-
-    Raises:
-        InputError: naming what was expected and what came.
-    """
+    """Return ``value`` when it is a tensor of ``shape`` (``None`` matches any length)."""
     wanted = "(" + ", ".join("*" if n is None else str(n) for n in shape) + ")"
     if not isinstance(value, Tensor):
         raise InputError(f"{name}: expected a tensor of shape {wanted}, got {type(value).__name__}")
@@ -43,6 +39,13 @@ def require_positive(value: float, name: str) -> float:
     """Return ``value`` when it is a finite number above zero."""
     if not 0 < value < float("inf"):
         raise InputError(f"{name}: expected a number above 0, got {value}")
+    return value
+
+
+def require_non_negative(value: float, name: str) -> float:
+    """Return ``value`` when it is a finite number of zero or above."""
+    if not 0 <= value < float("inf"):
+        raise InputError(f"{name}: expected a number of 0 or above, got {value}")
     return value
 
 

@@ -49,35 +49,9 @@ def test_environment_moves_everything_and_makes_nothing(home: Path) -> None:
     assert not home.exists()
 
 
-def test_environment_is_read_at_every_call(
-    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = paths.data()
-    monkeypatch.setenv("COLORIZE_HOME", str(tmp_path / "other"))
-    assert paths.data() == (tmp_path / "other" / "DATA").resolve() != before
-
-
-def test_tilde_in_the_environment(user: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLORIZE_HOME", str(Path("~", "drive")))
-    assert paths.home() == (user / "drive").resolve()
-
-
-def test_relative_environment_gives_an_absolute_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLORIZE_HOME", "here")
-    assert paths.home() == (tmp_path / "here").resolve()
-
-
 def test_checkout_is_the_home(tmp_path: Path, user: Path) -> None:
     module = _install(tmp_path / "clone", "colorization.ipynb", "pyproject.toml")
     assert module.home() == (tmp_path / "clone").resolve()
-
-
-def test_environment_goes_before_the_checkout(tmp_path: Path, home: Path) -> None:
-    module = _install(tmp_path / "clone", "colorization.ipynb", "pyproject.toml")
-    assert module.home() == home.resolve()
 
 
 @pytest.mark.parametrize("files", [(), ("pyproject.toml",), ("colorization.ipynb",)])
@@ -101,3 +75,13 @@ def test_working_directory_is_never_the_home(
         (elsewhere / name).touch()
     monkeypatch.chdir(elsewhere)
     assert module.home() == user / "colorize"
+
+
+def test_environment_is_read_at_every_call_and_made_absolute(
+    tmp_path: Path, user: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = _install(tmp_path / "clone", "colorization.ipynb", "pyproject.toml")
+    monkeypatch.chdir(tmp_path)
+    for value, expected in (("here", tmp_path / "here"), (str(Path("~", "drive")), user / "drive")):
+        monkeypatch.setenv("COLORIZE_HOME", value)
+        assert module.home() == expected.resolve()

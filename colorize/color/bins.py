@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from colorize import paths, storage
-from colorize.checks import require_positive, require_tensor
+from colorize.checks import require_non_negative, require_positive, require_tensor
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError
 
@@ -75,94 +75,72 @@ def save_bin_centers(path: Path | None = None) -> Path:
     return path
 
 
-def make_candidates(bin_centers: Tensor, k: int = 5) -> Tensor:
-    """For every 1x1 cell of the ab plane, the bins among which its k nearest can be.
-
-    The k-th nearest bin of any point in a cell is at most half a diagonal further than that of the
-    cell's center, and a bin is at most half a diagonal nearer; so bins further from the center than
-    its k-th plus a whole diagonal are never wanted. With this table ``soft_encode`` compares a
-    pixel with a dozen bins in place of all Q, and gives the same result.
-
-    Returns:
-        candidates: (256, 256, m) int32 indices, nearest to the cell's center first. Made once for
-        each table, k and device, and shared: do not change it.
-    """
-    bin_centers, k = _check_bins(bin_centers, k)
-    table = tuple(map(tuple, bin_centers.tolist()))
-    return _make_candidates(table, k, bin_centers.device)
-
-
-@lru_cache(maxsize=16)
-@torch.inference_mode(False)
-def _make_candidates(table: tuple[tuple[float, ...], ...], k: int, device: torch.device) -> Tensor:
-    bin_centers = torch.tensor(table, device=device)
-    axis = torch.arange(-_REACH, _REACH, device=device, dtype=torch.float32) + 0.5
-    centers = torch.cartesian_prod(axis, axis)
-    q = bin_centers.shape[0]
-    # A few more than k are enough for a table like the published one; else all are sorted.
-    for kept in (min(q, k + 32), q):
-        needed, rows = 0, []
-        for part in centers.split(8192):
-            distance, index = torch.cdist(
-                part, bin_centers, compute_mode="donot_use_mm_for_euclid_dist"
-            ).topk(kept, dim=1, largest=False)
-            reach = distance[:, k - 1 : k] + 2**0.5 + 1e-3
-            needed = max(needed, int((distance <= reach).sum(1).max()))
-            rows.append(index.int())
-        if needed < kept:
-            break
-    return torch.cat([row[:, :needed] for row in rows]).view(2 * _REACH, 2 * _REACH, needed)
-
-
 def soft_encode(
-    ab: Tensor,
-    bin_centers: Tensor,
-    k: int = 5,
-    sigma: float = 5.0,
-    *,
-    candidates: Tensor | None = None,
+    ab: Tensor, bin_centers: Tensor, k: int = 5, sigma: float = 5.0
 ) -> tuple[Tensor, Tensor]:
     """Encode ab as a sparse distribution over bins: H^-1 of the paper, section 2.1.
 
     Each pixel's k nearest bins get weights proportional to ``exp(-distance^2 / (2 sigma^2))`` that
-    sum to one. The paper's text says 5 neighbors, the authors' training layer used 10.
+    sum to one. The paper's text says 5 neighbors, the authors' training layer used 10. To encode
+    many batches, ``ABBins`` is faster.
 
     Args:
         ab: (N, 2, H, W), CIELAB units. Beyond +-128, which no sRGB color reaches, values are cut.
         bin_centers: (Q, 2).
         k: number of bins for each pixel, 1..Q.
         sigma: width of the Gaussian, ab units, above 0.
-        candidates: ``make_candidates(bin_centers, k)``, for speed; no change of the result.
 
     Returns:
         indices: (N, k, H, W) int64, nearest first. weights: (N, k, H, W) float32.
-
-    Raises:
-        InputError: when a shape does not fit, or k or sigma is out of range.
     """
-    ab = require_tensor(ab, "ab", shape=(None, 2, None, None), floating=True)
-    bin_centers, k = _check_bins(bin_centers, k)
+    points = _points(ab)
+    k = _check_k(k, require_tensor(bin_centers, "bin_centers", shape=(None, 2)).shape[0])
     require_positive(sigma, "sigma")
-    n, _, h, w = ab.shape
-    points = ab.float().movedim(1, -1).reshape(-1, 2).clamp(-_REACH, _REACH - 1e-3)
-    if candidates is None:
-        squared = _squared_distances(points[:, None, :], bin_centers.float()[None])
-        nearest, indices = squared.topk(k, dim=1, largest=False)
-    else:
-        if candidates.shape[-1] < k:
-            raise InputError(f"candidates: made for fewer than k = {k} bins; make them for this k")
+    squared = _squared_distances(points[:, None, :], bin_centers.float()[None])
+    nearest, indices = squared.topk(k, dim=1, largest=False)
+    return _to_maps(indices, ab), _to_maps(_gaussian(nearest, sigma), ab)
+
+
+def nearest_bin(ab: Tensor, bin_centers: Tensor) -> Tensor:
+    """Index of the nearest bin of every pixel: (N, 2, H, W) to (N, H, W) int64."""
+    return soft_encode(ab, bin_centers, k=1)[0][:, 0]
+
+
+class ABBins:
+    """A table of bins that encodes many batches: what ``soft_encode`` gives, several times faster.
+
+    It compares a pixel with the dozen bins that can be nearest in its 1x1 cell of the ab plane, in
+    place of all Q. The first call with another k or device finds these bins.
+
+    Args:
+        bin_centers: (Q, 2), CIELAB units. It may lie on another device than what is encoded.
+    """
+
+    def __init__(self, bin_centers: Tensor) -> None:
+        table = require_tensor(bin_centers, "bin_centers", shape=(None, 2)).float().tolist()
+        self._table = tuple(map(tuple, table))
+
+    def encode(self, ab: Tensor, k: int = 5, sigma: float = 5.0) -> tuple[Tensor, Tensor]:
+        """Encode (N, 2, H, W) ab as indices, nearest first, and weights: (N, k, H, W) each."""
+        require_positive(sigma, "sigma")
+        nearest, indices = self._nearest(ab, k)
+        return _to_maps(indices, ab), _to_maps(_gaussian(nearest, sigma), ab)
+
+    def nearest(self, ab: Tensor) -> Tensor:
+        """Index of the nearest bin of every pixel: (N, 2, H, W) to (N, H, W) int64."""
+        return _to_maps(self._nearest(ab, 1)[1], ab)[:, 0]
+
+    def _nearest(self, ab: Tensor, k: int) -> tuple[Tensor, Tensor]:
+        """Squared distances and indices of the k nearest bins, (pixels, k) each."""
+        points = _points(ab)
+        k = _check_k(k, len(self._table))
+        bin_centers, candidates = _make_candidates(self._table, k, points.device)
         cell = (points + _REACH).long()
         near = candidates[cell[:, 0], cell[:, 1]].long()
-        squared = _squared_distances(points[:, None, :], bin_centers.float()[near])
-        nearest, place = squared.topk(k, dim=1, largest=False)
-        indices = near.gather(1, place)
-    weights = torch.softmax(nearest / (-2 * sigma**2), dim=1)
-    return _to_maps(indices, n, h, w), _to_maps(weights, n, h, w)
-
-
-def nearest_bin(ab: Tensor, bin_centers: Tensor, *, candidates: Tensor | None = None) -> Tensor:
-    """Index of the nearest bin of every pixel: (N, 2, H, W) to (N, H, W) int64."""
-    return soft_encode(ab, bin_centers, k=1, candidates=candidates)[0][:, 0]
+        nearest, place = _squared_distances(points[:, None, :], bin_centers[near]).topk(
+            k, dim=1, largest=False
+        )
+        return nearest, near.gather(1, place)
 
 
 def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38) -> Tensor:
@@ -178,14 +156,10 @@ def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38
 
     Returns:
         ab: (N, 2, h, w) float32, CIELAB units.
-
-    Raises:
-        InputError: when a shape does not fit or the temperature is negative or not finite.
     """
     q = require_tensor(bin_centers, "bin_centers", shape=(None, 2)).shape[0]
     logits = require_tensor(logits, "logits", shape=(None, q, None, None), floating=True)
-    if not 0 <= temperature < float("inf"):
-        raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
+    require_non_negative(temperature, "temperature")
     centers = bin_centers.to(logits.device, torch.float32)
     if temperature == 0:
         return centers[logits.argmax(1)].movedim(-1, 1)
@@ -196,6 +170,46 @@ def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38
         return torch.einsum("nqhw,qc->nchw", torch.softmax(shifted / temperature, 1), centers)
 
 
+@lru_cache(maxsize=16)
+@torch.inference_mode(False)
+def _make_candidates(
+    table: tuple[tuple[float, ...], ...], k: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The table as a (Q, 2) tensor, and for every 1x1 cell of the ab plane its candidates.
+
+    The k-th nearest bin of any point in a cell is at most half a diagonal further than that of the
+    cell's center, and a bin is at most half a diagonal nearer; so bins further from the center than
+    its k-th plus a whole diagonal are never wanted.
+
+    Returns:
+        bin_centers, and candidates: (256, 256, m) int32, nearest to the cell's center first.
+    """
+    bin_centers = torch.tensor(table, device=device)
+    axis = torch.arange(-_REACH, _REACH, device=device, dtype=torch.float32) + 0.5
+    centers = torch.cartesian_prod(axis, axis)
+    q = len(table)
+    # A few more than k are enough for a table like the published one; else all are sorted.
+    for kept in (min(q, k + 32), q):
+        needed, rows = 0, []
+        for part in centers.split(8192):
+            distance, index = torch.cdist(
+                part, bin_centers, compute_mode="donot_use_mm_for_euclid_dist"
+            ).topk(kept, dim=1, largest=False)
+            reach = distance[:, k - 1 : k] + 2**0.5 + 1e-3
+            needed = max(needed, int((distance <= reach).sum(1).max()))
+            rows.append(index.int())
+        if needed < kept:
+            break
+    candidates = torch.cat([row[:, :needed] for row in rows])
+    return bin_centers, candidates.view(2 * _REACH, 2 * _REACH, needed)
+
+
+def _points(ab: Tensor) -> Tensor:
+    """(N, 2, H, W) to (pixels, 2), cut at the plane's border."""
+    ab = require_tensor(ab, "ab", shape=(None, 2, None, None), floating=True)
+    return ab.float().movedim(1, -1).reshape(-1, 2).clamp(-_REACH, _REACH - 1e-3)
+
+
 def _squared_distances(points: Tensor, centers: Tensor) -> Tensor:
     # Spelled out: the expanded form |p|^2 - 2pc + |c|^2 cancels and swaps near equal neighbors.
     da = points[..., 0] - centers[..., 0]
@@ -203,12 +217,17 @@ def _squared_distances(points: Tensor, centers: Tensor) -> Tensor:
     return da * da + db * db
 
 
-def _to_maps(values: Tensor, n: int, h: int, w: int) -> Tensor:
+def _gaussian(squared: Tensor, sigma: float) -> Tensor:
+    return torch.softmax(squared / (-2 * sigma**2), dim=1)
+
+
+def _to_maps(values: Tensor, ab: Tensor) -> Tensor:
+    """(pixels, k) to (N, k, H, W)."""
+    n, _, h, w = ab.shape
     return values.view(n, h, w, -1).movedim(-1, 1)
 
 
-def _check_bins(bin_centers: Tensor, k: int) -> tuple[Tensor, int]:
-    bin_centers = require_tensor(bin_centers, "bin_centers", shape=(None, 2))
-    if not 1 <= k <= bin_centers.shape[0]:
-        raise InputError(f"k: expected 1..{bin_centers.shape[0]} (the number of bins), got {k}")
-    return bin_centers, k
+def _check_k(k: int, q: int) -> int:
+    if not 1 <= k <= q:
+        raise InputError(f"k: expected 1..{q} (the number of bins), got {k}")
+    return k

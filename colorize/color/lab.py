@@ -42,9 +42,6 @@ def rgb_to_lab(rgb: Tensor) -> Tensor:
 
     Returns:
         lab: (N, 3, H, W), float32 (float64 for float64 rgb).
-
-    Raises:
-        InputError: when the shape or the type is another one.
     """
     rgb = require_rgb(rgb)
     linear = _linear(rgb)
@@ -72,23 +69,16 @@ def lab_to_rgb(lab: Tensor, *, gamut: Gamut = "clip") -> Tensor:
     Returns:
         rgb: (N, 3, H, W) in 0..1, float32 (float64 for float64 lab); ``to_uint8`` makes bytes of
         it.
-
-    Raises:
-        InputError: when the shape or the type is another one.
     """
     lab = require_tensor(lab, "lab", shape=(None, 3, None, None), floating=True)
     require_choice(gamut, "gamut", ("clip", "chroma"))
     lab = _widened(lab)
-    linear = _linear_from_lab(lab) if gamut == "clip" else _linear_in_gamut(lab)
+    linear = _linear_from_f(_f_from_lab(lab)) if gamut == "clip" else _linear_in_gamut(lab)
     return _srgb_from_linear(linear.clamp(0, 1))
 
 
 def to_uint8(rgb: Tensor) -> Tensor:
-    """Round sRGB, float in 0..1, to uint8.
-
-    Raises:
-        InputError: when it is no floating point tensor.
-    """
+    """Round sRGB, float in 0..1, to uint8."""
     if not rgb.is_floating_point():
         raise InputError(f"rgb: expected float in 0..1, got {rgb.dtype}")
     return (rgb * 255).round_().clamp_(0, 255).to(torch.uint8)
@@ -109,9 +99,6 @@ def join_lightness(L: Tensor, ab: Tensor, *, depth: int = 8) -> Tensor:
 
     Returns:
         (N, 3, H, W) uint8, or uint16 for a depth of 16.
-
-    Raises:
-        InputError: when the shapes do not fit each other, or the depth is another one.
     """
     L = require_tensor(L, "L", shape=(None, 1, None, None), floating=True)
     ab = require_tensor(ab, "ab", shape=(L.shape[0], 2, *L.shape[2:]), floating=True)
@@ -146,6 +133,31 @@ def _join(L: Tensor, ab: Tensor, top: int) -> Tensor:
     return torch.stack((red, green, blue), 1)
 
 
+def _linear_in_gamut(lab: Tensor, slack: float = 1e-4) -> Tensor:
+    """Linear sRGB, a and b of every pixel scaled by the largest factor in 0..1 that fits.
+
+    Rounding to 8 bits forgives so much slack; without it white itself would count as outside.
+    """
+    linear = _linear_from_f(_f_from_lab(lab))
+    fixed = linear.detach()
+    outside = (fixed.amin(1) < -slack) | (fixed.amax(1) > 1 + slack)
+    if not bool(outside.any()):
+        return linear
+    f = _f_from_lab(lab.movedim(1, -1)[outside].T[None, :, :, None])
+    grey = f[:, 1:2]
+    low = torch.zeros_like(grey)
+    for step in range(1, _BISECTIONS + 1):
+        candidate = _linear_from_f(torch.lerp(grey, f, low + 0.5**step)).detach()
+        fits = (candidate.amin(1, True) >= -slack) & (candidate.amax(1, True) <= 1 + slack)
+        low += fits * 0.5**step
+    reduced = _linear_from_f(torch.lerp(grey, f, low))
+    return linear.movedim(1, -1).index_put((outside,), reduced[0, :, :, 0].T).movedim(-1, 1)
+
+
+def _linear(rgb: Tensor) -> Tensor:
+    return _linear_from_uint8(rgb) if rgb.dtype == torch.uint8 else _linear_from_srgb(_widened(rgb))
+
+
 def _round(linear: Tensor, top: int) -> Tensor:
     """Linear light to sRGB in whole levels of 0..top, int32."""
     return _srgb_from_linear(linear).mul_(top).round_().clamp_(0, top).int()
@@ -157,12 +169,29 @@ def _linear_from_level(levels: Tensor, top: int) -> Tensor:
     return _linear_from_srgb(levels.double() / top)
 
 
+def _linear_from_uint8(rgb: Tensor) -> Tensor:
+    levels = rgb.reshape(-1).int()
+    return _linear_table(rgb.device).index_select(0, levels).view(rgb.shape)
+
+
+def _f_from_lab(lab: Tensor) -> Tensor:
+    L, a, b = lab.unbind(1)
+    fy = (L + 16) / 116
+    return torch.stack((a / 500 + fy, fy, fy - b / 200), 1)
+
+
+def _linear_from_f(f: Tensor) -> Tensor:
+    return _mix(_xyz_from_f(f), _rgb_matrix(f.dtype, f.device))
+
+
 def _widened(values: Tensor) -> Tensor:
     return values if values.dtype == torch.float64 else values.float()
 
 
-def _linear(rgb: Tensor) -> Tensor:
-    return _linear_from_uint8(rgb) if rgb.dtype == torch.uint8 else _linear_from_srgb(_widened(rgb))
+def _mix(channels: Tensor, matrix: Tensor) -> Tensor:
+    # Autocast would round the product to half precision: whole units of Lab.
+    with torch.autocast(channels.device.type, enabled=False):
+        return torch.einsum("rc,nchw->nrhw", matrix, channels)
 
 
 # The curves have a straight and a bent part, and the two are not quite equal where they meet. Each
@@ -196,52 +225,6 @@ def _above(values: Tensor, border: float, bent: Tensor, at_border: float) -> Ten
     """What the bent part has more than the straight one had at the border; 0 up to there."""
     # As a number at once: by way of a bool this would be the slowest step of the curve.
     return (bent - at_border) * values.detach().clone().gt_(border)
-
-
-def _linear_from_uint8(rgb: Tensor) -> Tensor:
-    levels = rgb.reshape(-1).int()
-    return _linear_table(rgb.device).index_select(0, levels).view(rgb.shape)
-
-
-def _linear_from_lab(lab: Tensor) -> Tensor:
-    return _linear_from_f(_f_from_lab(lab))
-
-
-def _f_from_lab(lab: Tensor) -> Tensor:
-    L, a, b = lab.unbind(1)
-    fy = (L + 16) / 116
-    return torch.stack((a / 500 + fy, fy, fy - b / 200), 1)
-
-
-def _linear_from_f(f: Tensor) -> Tensor:
-    return _mix(_xyz_from_f(f), _rgb_matrix(f.dtype, f.device))
-
-
-def _linear_in_gamut(lab: Tensor, slack: float = 1e-4) -> Tensor:
-    """Linear sRGB, a and b of every pixel scaled by the largest factor in 0..1 that fits.
-
-    Rounding to 8 bits forgives so much slack; without it white itself would count as outside.
-    """
-    linear = _linear_from_lab(lab)
-    found = linear.detach()
-    outside = (found.amin(1) < -slack) | (found.amax(1) > 1 + slack)
-    if not bool(outside.any()):
-        return linear
-    f = _f_from_lab(lab.movedim(1, -1)[outside].T[None, :, :, None])
-    grey = f[:, 1:2]
-    low = torch.zeros_like(grey)
-    for step in range(1, _BISECTIONS + 1):
-        found = _linear_from_f(torch.lerp(grey, f, low + 0.5**step)).detach()
-        fits = (found.amin(1, True) >= -slack) & (found.amax(1, True) <= 1 + slack)
-        low += fits * 0.5**step
-    reduced = _linear_from_f(torch.lerp(grey, f, low))
-    return linear.movedim(1, -1).index_put((outside,), reduced[0, :, :, 0].T).movedim(-1, 1)
-
-
-def _mix(channels: Tensor, matrix: Tensor) -> Tensor:
-    # Autocast would round the product to half precision: whole units of Lab.
-    with torch.autocast(channels.device.type, enabled=False):
-        return torch.einsum("rc,nchw->nrhw", matrix, channels)
 
 
 # The caches hold 9 or 256 numbers for each device that was used; they are filled by the first

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from colorize import paths, storage
 from colorize.checks import require_positive, require_tensor
-from colorize.color.bins import make_candidates, nearest_bin
+from colorize.color.bins import ABBins
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import DataError, InputError, MissingPriorError
 
@@ -42,18 +42,13 @@ def count_bins(batches: Iterable[Tensor], bin_centers: Tensor) -> BinCounts:
     Args:
         batches: tensors of rgb, (N, 3, H, W) uint8 or float; sizes may differ between batches.
         bin_centers: (Q, 2); counting happens on its device.
-
-    Raises:
-        DataError: when there was no image.
     """
-    candidates = make_candidates(bin_centers, k=1)
-    q = bin_centers.shape[0]
+    bins, q = ABBins(bin_centers), bin_centers.shape[0]
     counts = torch.zeros(q, dtype=torch.int64, device=bin_centers.device)
     images = 0
     for rgb in batches:
         ab = rgb_to_lab(rgb.to(bin_centers.device))[:, 1:]
-        bins = nearest_bin(ab, bin_centers, candidates=candidates)
-        counts += torch.bincount(bins.flatten(), minlength=q)
+        counts += torch.bincount(bins.nearest(ab).flatten(), minlength=q)
         images += rgb.shape[0]
     if images == 0:
         raise DataError("prior: expected at least one image to count colors in, got none")
@@ -65,9 +60,6 @@ def smooth_prior(prior: Tensor, bin_centers: Tensor, sigma: float = 5.0) -> Tens
 
     Each bin hands its mass to the bins around it in proportion to ``exp(-d^2 / (2 sigma^2))``, d in
     ab units, so the sum stays 1 also at the border of the gamut.
-
-    Raises:
-        InputError: when the shapes do not fit or sigma is not above 0.
     """
     prior = _check_prior(prior)
     require_tensor(bin_centers, "bin_centers", shape=(prior.shape[0], 2))
@@ -100,9 +92,6 @@ def class_weights(prior: Tensor, lam: float = 0.5) -> Tensor:
 
     Returns:
         class_weights: (Q,) float32.
-
-    Raises:
-        InputError: when lam is outside 0..1, or 0 with a bin that never occurs.
     """
     prior = _check_prior(prior)
     if not 0 <= lam <= 1:
@@ -137,12 +126,7 @@ def save_prior(
 
 
 def load_prior(name: str, *, folder: Path | None = None) -> Tensor:
-    """Read ``prior-<name>.npy`` from PRECALCULATED: (Q,) float64, sums to 1.
-
-    Raises:
-        MissingPriorError: when there is no such file, with the command that brings it.
-        DataError: when the file is no prior.
-    """
+    """Read ``prior-<name>.npy`` from PRECALCULATED: (Q,) float64, sums to 1."""
     path = (paths.precalculated() if folder is None else folder) / f"prior-{name}.npy"
     if not path.is_file():
         source = (

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from colorize.checks import require_tensor
-from colorize.color.bins import make_candidates, nearest_bin, published_bin_centers
+from colorize.color.bins import ABBins, published_bin_centers
 from colorize.color.prior import FETCH_IMAGENET_PRIOR, load_prior, smooth_prior
 from colorize.errors import DataError, MissingPackageError, MissingPriorError
 from colorize.evaluation import metrics
@@ -36,7 +36,6 @@ class RebalancedAccuracy(Judge):
 
     def __init__(self, prior: Tensor, bin_centers: Tensor) -> None:
         self._prior, self._bin_centers = prior, bin_centers
-        self._candidates = make_candidates(bin_centers, 1)
         self._right: list[Tensor] = []
         self._whole: list[Tensor] = []
 
@@ -47,8 +46,7 @@ class RebalancedAccuracy(Judge):
         weights = metrics.rebalancing_weights(
             lab[:, 1:],
             self._prior,
-            self._bin_centers.to(ab.device),
-            candidates=self._candidates.to(ab.device),
+            self._bin_centers,
         )
         right, whole = metrics.weighted_auc_sums(ab, lab[:, 1:], weights)
         self._right.append(right.cpu().double())
@@ -148,9 +146,8 @@ def measure_contents(lab: Tensor) -> dict[str, Tensor]:
     require_tensor(lab, "lab", shape=(None, 3, None, None), floating=True)
     L, ab = lab[:, :1], lab[:, 1:]
     steps = L.diff(dim=2).abs().flatten(1).mean(1) + L.diff(dim=3).abs().flatten(1).mean(1)
-    bin_centers = published_bin_centers().to(lab.device)
-    candidates = make_candidates(bin_centers, 1)
-    bins = nearest_bin(ab, bin_centers, candidates=candidates).flatten(1)
+    bin_centers = published_bin_centers()
+    bins = ABBins(bin_centers).nearest(ab).flatten(1)
     counts = torch.zeros(len(lab), len(bin_centers), device=lab.device)
     shares = counts.scatter_add_(1, bins, torch.ones_like(bins, dtype=counts.dtype))
     shares = shares / bins.shape[1]

@@ -14,7 +14,7 @@ from torchmetrics.functional.image import (
 )
 
 from colorize.checks import require_tensor
-from colorize.color.bins import nearest_bin
+from colorize.color.bins import ABBins
 from colorize.errors import InputError
 
 _RGB_RANGE = 255.0
@@ -85,9 +85,7 @@ def weighted_auc_sums(
     return (weights * accuracy).flatten(1).sum(1), weights.flatten(1).sum(1)
 
 
-def rebalancing_weights(
-    ab: Tensor, prior: Tensor, bin_centers: Tensor, *, candidates: Tensor | None = None
-) -> Tensor:
+def rebalancing_weights(ab: Tensor, prior: Tensor, bin_centers: Tensor) -> Tensor:
     """Weights of the rebalanced accuracy: the inverse prior of each pixel's nearest bin.
 
     Equation 4 of Zhang 2016 with lambda = 0, whose prior is smoothed over the ab plane. The scale
@@ -96,7 +94,6 @@ def rebalancing_weights(
     Args:
         ab: (N, 2, H, W), the truth, CIELAB units.
         prior: (Q,), sums to 1. bin_centers: (Q, 2).
-        candidates: of ``make_candidates(bin_centers, k)``, for speed.
 
     Returns:
         (N, H, W) float32.
@@ -107,7 +104,7 @@ def rebalancing_weights(
     require_tensor(bin_centers, "bin_centers", shape=(None, 2))
     q = bin_centers.shape[0]
     require_tensor(prior, "prior", shape=(q,), floating=True)
-    bins = nearest_bin(ab, bin_centers, candidates=candidates)
+    bins = ABBins(bin_centers).nearest(ab)
     # On the CPU because not every device has float64, and priors of 1e-21 do occur.
     weights = (1 / (q * prior.cpu().double())).float().to(ab.device)[bins]
     usable = (weights > 0) & weights.isfinite()

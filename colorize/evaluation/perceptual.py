@@ -6,7 +6,6 @@ the result say so in words.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from importlib import import_module
 from importlib.util import find_spec
@@ -20,6 +19,7 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
+from colorize import storage
 from colorize.checks import require_tensor
 from colorize.errors import DataError, InputError
 
@@ -127,18 +127,10 @@ def _weights_missing(metric: str, net: str, url: str) -> str | None:
         return f"{metric} needs the weights of {net}: {name} is not in {_CACHE}; it is at {url}"
     # The loaders check the hash in the name when they fetch a file, and not one that is there.
     wanted = re.search(r"-([0-9a-f]{8,})\.", name)
-    digest = _sha256(path)
+    digest = storage.sha256_file(path)
     if wanted and not digest.startswith(wanted[1]):
         return (
             f"{metric} needs the weights of {net}: {name} in {_CACHE} has the SHA-256 "
             f"{digest[:8]}..., expected {wanted[1]}...; bring it again from {url}"
         )
     return None
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while part := file.read(1 << 20):
-            digest.update(part)
-    return digest.hexdigest()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from colorize import storage
 from colorize.data.items import ImageDataset
 from colorize.errors import CheckpointError, InputError
 from colorize.evaluation.dataset_metrics import field_judges, rebalanced_accuracy
@@ -79,7 +79,7 @@ def run_experiment(
                 set_temperature(path, temperature)
         model = load_checkpoint(files.tested)
     results |= {
-        "weights_sha256": hashlib.sha256(files.tested.read_bytes()).hexdigest(),
+        "weights_sha256": storage.sha256_file(files.tested),
         "data": _describe_images(splits),
         "validation_sweep": validation_sweep,
         **measure(model, splits.test),

@@ -20,6 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from colorize import storage
+from colorize.checks import require_non_negative
 from colorize.errors import CheckpointError, InputError
 from colorize.models.base import Colorizer
 from colorize.models.registry import MODEL_CLASSES, build_from_config
@@ -94,8 +95,7 @@ def set_temperature(path: Path, temperature: float) -> None:
         raise InputError(
             f"{path}: expected a model with a temperature, got a {type(model).__name__}"
         )
-    if not 0 <= temperature < float("inf"):
-        raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
+    require_non_negative(temperature, "temperature")
     with _opened(path) as file:
         record = json.loads(file.metadata()[_KEY])
     record["config"]["temperature"] = temperature

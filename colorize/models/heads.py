@@ -11,12 +11,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from colorize.checks import require_choice, require_positive, require_tensor
+from colorize.checks import require_choice, require_non_negative, require_positive, require_tensor
 from colorize.color.bins import (
+    ABBins,
     annealed_mean,
-    make_candidates,
     published_bin_centers,
-    soft_encode,
 )
 from colorize.errors import InputError
 from colorize.losses import AB_SCALE
@@ -49,9 +48,7 @@ class BinHead(nn.Module):
     ) -> None:
         super().__init__()
         self.target = require_choice(target, "target", ("soft", "onehot"))
-        if not 0 <= temperature < float("inf"):
-            raise InputError(f"temperature: expected a number of 0 or above, got {temperature}")
-        self.temperature = temperature
+        self.temperature = require_non_negative(temperature, "temperature")
         self.k = 1 if target == "onehot" else k
         self.sigma = require_positive(sigma, "sigma")
         given = published_bin_centers() if bin_centers is None else bin_centers
@@ -65,15 +62,14 @@ class BinHead(nn.Module):
         if not bool((weights >= 0).all()):
             raise InputError("class_weights: expected numbers of 0 or above")
         self.register_buffer("class_weights", weights.float().clone())
-        # Made by the first loss: a model that only predicts never needs it. No buffer, for what
-        # averages or broadcasts a model's buffers would do so with these indices.
-        self._candidates: Tensor | None = None
+        # Made by the first loss, when bin_centers are those of the checkpoint.
+        self._bins: ABBins | None = None
 
     def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
         """Encode (N, 2, h, w) ab as the indices and weights (N, k, h, w) of the nearest bins."""
-        if self._candidates is None or self._candidates.device != self.bin_centers.device:
-            self._candidates = make_candidates(self.bin_centers, self.k)
-        return soft_encode(ab, self.bin_centers, self.k, self.sigma, candidates=self._candidates)
+        if self._bins is None:
+            self._bins = ABBins(self.bin_centers)
+        return self._bins.encode(ab, self.k, self.sigma)
 
     def decode(self, logits: Tensor, temperature: float | None = None) -> Tensor:
         """(N, Q, h, w) logits to (N, 2, h, w) ab in CIELAB units."""

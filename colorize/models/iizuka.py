@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from colorize.checks import require_choice
+from colorize.checks import require_choice, require_non_negative
 from colorize.errors import InputError
 from colorize.models.base import Colorizer, ModelOutput, records_arguments, scale_channels
 from colorize.models.heads import BinHead, RegressionHead
@@ -160,8 +160,7 @@ class IizukaModel(Colorizer):
         super().__init__()
         if not 0 <= dropout < 1:
             raise InputError(f"dropout: expected a share of 0 up to 1, got {dropout}")
-        if not 0 <= alpha < float("inf"):
-            raise InputError(f"alpha: expected a number of 0 or above, got {alpha}")
+        require_non_negative(alpha, "alpha")
         if num_classes is not None and num_classes < 2:
             raise InputError(f"num_classes: expected at least 2, got {num_classes}")
         if class_names is not None and len(class_names) != num_classes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,6 +10,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
+from colorize import storage
 from colorize.errors import CheckpointError, InputError, MissingPackageError
 from colorize.models.unet import in_timm_order
 
@@ -84,7 +84,7 @@ def _file(package: _Package, name: str) -> Path:
     if not file.is_file():
         raise CheckpointError(f"{file}: expected the weights of {name}, got no file; {again}")
     # What has this digest is a state dict that torch can read.
-    if hashlib.sha256(file.read_bytes()).hexdigest() != package.sha256:
+    if storage.sha256_file(file) != package.sha256:
         raise CheckpointError(
             f"{file}: expected the weights of {name} (SHA-256 {package.sha256[:8]}...), got a "
             f"damaged or another file; {again}"

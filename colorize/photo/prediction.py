@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from colorize.checks import require_choice
+from colorize.checks import require_choice, require_non_negative
 from colorize.color.lab import join_lightness
 from colorize.errors import InputError
 from colorize.models import (
@@ -97,8 +97,7 @@ class Prediction:
             most likely first.
         """
         require_choice(upsampling, "upsampling", METHODS)
-        if not 0 <= saturation < float("inf"):
-            raise InputError(f"saturation: expected a number of 0 or above, got {saturation}")
+        require_non_negative(saturation, "saturation")
         if samples is not None and samples < 1:
             raise InputError(f"samples: expected 1 or more, got {samples}")
         if depth not in (8, 16):

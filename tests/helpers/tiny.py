@@ -11,7 +11,6 @@ import runpy
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -22,10 +21,8 @@ import skimage.data
 import torch
 from torch import Tensor, nn
 
-from colorize.color import prior
-from colorize.color.bins import make_candidates
 from colorize.data.items import ImageDataset, Scanned
-from colorize.models import Colorizer, SimplifiedModel, heads
+from colorize.models import Colorizer, SimplifiedModel
 from colorize.models.checkpoint import load_checkpoint, read_info, save_checkpoint
 from colorize.training.config import FitOptions, Recipe
 from colorize.training.fit import FitResult, fit
@@ -40,15 +37,10 @@ QUIET = FitOptions(save_every=2)
 
 @contextlib.contextmanager
 def lightly() -> Iterator[None]:
-    """One thread, as nets this narrow lose more by sharing the work than they gain; and the table
-    of the bins near each ab value made once, as making it takes longer than a tiny run.
-    """
+    """One thread, as nets this narrow lose more by sharing the work than they gain."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (heads, prior):
-            patch.setattr(module, "make_candidates", _candidates)
-        yield
+    yield
     torch.set_num_threads(before)
 
 
@@ -57,15 +49,6 @@ def light() -> Iterator[None]:
     """The whole test in ``lightly``."""
     with lightly():
         yield
-
-
-def _candidates(bin_centers: Tensor, k: int = 5) -> Tensor:
-    return _made_once(tuple(map(tuple, bin_centers.tolist())), k)
-
-
-@lru_cache(maxsize=8)
-def _made_once(bin_centers: tuple[tuple[float, float], ...], k: int) -> Tensor:
-    return make_candidates(torch.tensor(bin_centers), k)
 
 
 def patches(count: int, first: int = 0, side: int = SIDE) -> np.ndarray:
