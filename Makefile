@@ -13,7 +13,7 @@ ARGS ?= --resume
 .PHONY: help install notebook experiments test lint types
 
 help:
-	@echo "make notebook   run colorization.ipynb in its quick setting (no data set, internet or GPU)"
+	@echo "make notebook   run colorization.ipynb (no data set, internet or GPU needed)"
 	@echo "make experiments SCALE=small DATA=tiny-imagenet-200.zip"
 	@echo "                train and test what is missing of study A"
 	@echo "make test       run the test suite"
@@ -29,7 +29,7 @@ $(STAMP): requirements.txt pyproject.toml
 	touch $(STAMP)
 
 notebook: $(STAMP)
-	$(BIN)/python -m colorize notebook --scale quick
+	$(BIN)/python -m colorize notebook --scale small
 
 TRAIN = $(BIN)/python -m colorize train --scale $(SCALE) $(if $(DATA),--data "$(DATA)") $(ARGS)
 

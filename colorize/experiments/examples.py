@@ -22,12 +22,14 @@ class Examples(NamedTuple):
         indices: evenly spaced, not chosen by hand.
         classes: of the chosen images.
         source: where they come from, in words.
+        suffix: for the names of figures that do not show the data set itself.
     """
 
     dataset: ImageDataset
     indices: list[int]
     classes: list[str]
     source: str
+    suffix: str
 
 
 def example_images(name: str, scale: str, root: str | Path | None, n: int) -> Examples:
@@ -41,15 +43,17 @@ def example_images(name: str, scale: str, root: str | Path | None, n: int) -> Ex
     try:
         dataset = load_splits(experiment, Path(root) if root else None).test
         source = f"Test images of {experiment.data.name}, evenly spaced."
+        suffix = ""
     except DataError:
         dataset = bundled_dataset(experiment.recipe.test_crop, split=None)
         source = (
             f"The data set {experiment.data.name} is not here: these are patches of photographs "
             "that come with our dependencies."
         )
+        suffix = "-bundled"
     indices = spread_indices(len(dataset), n)
     labels = [int(dataset[i]["label"]) for i in indices]
-    return Examples(dataset, indices, [dataset.classes[label] for label in labels], source)
+    return Examples(dataset, indices, [dataset.classes[label] for label in labels], source, suffix)
 
 
 def as_paths(roots: Mapping[str, str]) -> dict[str, Path]:
