@@ -24,6 +24,8 @@ class UNetModel(Colorizer):
     Args:
         encoder: name of a timm model with features at strides 4, 8, 16 and 32.
         decoder: channels at strides 32, 16, 8 and 4.
+        attention: let the decoder compare all places of the image with each other, at strides 32
+            and 16.
         pretrained: let timm fetch the encoder's ImageNet weights. A loaded checkpoint needs none,
             and ``load_encoder`` no network.
         target, class_weights, temperature, k, sigma, bin_centers: as in ``ClassificationModel``.
@@ -42,6 +44,7 @@ class UNetModel(Colorizer):
         *,
         encoder: str = "tf_efficientnet_lite0",
         decoder: Sequence[int] = (256, 192, 128, 96),
+        attention: bool = False,
         pretrained: bool = False,
         target: str = "soft",
         class_weights: Tensor | None = None,
@@ -79,6 +82,11 @@ class UNetModel(Colorizer):
             nn.Sequential(*_convolution(before + skip, after))
             for before, skip, after in zip(decoder, skips[1:], others, strict=False)
         )
+        self.attention = nn.ModuleList()
+        if attention:
+            deep, middle, *_ = decoder
+            self.attention.append(nn.Sequential(_Attention(deep), _Attention(deep)))
+            self.attention.append(_Attention(middle))
         self.head = nn.Conv2d(decoder[-1], self.output.channels, 1)
         self.register_buffer("mean", _as_image(net.pretrained_cfg["mean"]))
         self.register_buffer("std", _as_image(net.pretrained_cfg["std"]))
@@ -90,9 +98,13 @@ class UNetModel(Colorizer):
         )
         features = self.encoder((grey - self.mean) / self.std)
         x = self.bottom(features[self.levels[0]])
-        for stage, level in zip(self.stages, self.levels[1:], strict=True):
+        if self.attention:
+            x = self.attention[0](x)
+        for i, (stage, level) in enumerate(zip(self.stages, self.levels[1:], strict=True)):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = stage(torch.cat((x, features[level]), 1))
+            if self.attention and i == 0:
+                x = self.attention[1](x)
         return ModelOutput(self.head(x), None)
 
     def load_encoder(self, weights: Mapping[str, Tensor]) -> None:
@@ -122,6 +134,38 @@ class UNetModel(Colorizer):
                 f"entries do not fit, the first: {', '.join(differing[:3])}"
             )
         self.encoder.load_state_dict(found)
+
+
+class _Attention(nn.Module):
+    """Self-attention over all places of a feature map, (N, C, H, W) to the same shape.
+
+    A depthwise convolution tells the places apart, so the map may have any size. A new block
+    passes its input on but for that convolution: its two last layers start at zero.
+    """
+
+    def __init__(self, channels: int, head_channels: int = 32) -> None:
+        super().__init__()
+        self.heads = channels // head_channels
+        self.position = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.norm1, self.norm2 = nn.LayerNorm(channels), nn.LayerNorm(channels)
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.project = nn.Linear(channels, channels)
+        widen, narrow = nn.Linear(channels, 2 * channels), nn.Linear(2 * channels, channels)
+        self.mlp = nn.Sequential(widen, nn.GELU(), narrow)
+        for last in (self.project, narrow):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, h, w = x.shape
+        x = x + self.position(x)
+        tokens = x.flatten(2).transpose(1, 2)
+        qkv = self.qkv(self.norm1(tokens)).view(n, h * w, 3, self.heads, -1)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        seen = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(n, h * w, c)
+        tokens = tokens + self.project(seen)
+        tokens = tokens + self.mlp(self.norm2(tokens))
+        return tokens.transpose(1, 2).reshape(n, c, h, w)
 
 
 def in_timm_order(name: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

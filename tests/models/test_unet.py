@@ -13,11 +13,12 @@ import pytest
 import skimage.data
 import timm
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from colorize.errors import CheckpointError, InputError
 from colorize.models import UNetModel
 from colorize.models import pretrained as encoders
+from colorize.models.checkpoint import load_checkpoint, save_checkpoint
 from colorize.models.pretrained import encoder_weights, imagenet_classifier
 from colorize.models.unet import in_timm_order
 
@@ -234,3 +235,19 @@ def test_the_classifier_recognizes_what_it_sees() -> None:
         with torch.no_grad():
             found.append(int(net((x - mean) / std).argmax()))
     assert 281 <= found[0] <= 287 and found[1] in (504, 967)
+
+
+def test_attention_sees_the_whole_image(tmp_path: Path) -> None:
+    """A change in one corner reaches the opposite one, which convolutions alone never look at."""
+    torch.manual_seed(0)
+    net = UNetModel(decoder=(32, 32, 8, 8), attention=True).eval()
+    block = net.attention[0][0]
+    x = torch.rand(1, 32, 5, 7)
+    assert torch.equal(block(x), x + block.position(x)), "a new block adds nothing yet"
+    nn.init.normal_(block.project.weight, std=0.3)
+    moved = x.clone()
+    moved[..., 0, 0] += 1
+    assert not torch.equal(block(moved)[..., -1, -1], block(x)[..., -1, -1])
+    loaded = load_checkpoint(save_checkpoint(net, tmp_path / "net.safetensors"))
+    L = torch.rand(1, 1, 64, 96) * 100
+    assert torch.equal(loaded.predict_ab(L), net.predict_ab(L))
