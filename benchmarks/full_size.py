@@ -17,12 +17,9 @@ process of its own. Nothing else should be running for that part; ``--no-time`` 
 from __future__ import annotations
 
 import argparse
-import resource
+import json
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -31,6 +28,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from PIL import Image
+from timing import median_seconds, peak_gib, run_alone
 from torch import Tensor
 
 from colorize.color.lab import rgb_to_lab
@@ -161,33 +159,16 @@ def run_large(size: tuple[int, int], model: str, threads: int, repeats: int) -> 
         # The child has only what anyone has who colors a picture, not what making it takes.
         file = Path(folder) / "picture.npy"
         np.save(file, large_photograph(*size))
-        command = [sys.executable, __file__, "--child", str(file), "--model", model]
-        command += ["--threads", str(threads), "--repeats", str(repeats)]
-        printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    seconds, peak = map(float, printed.split())
-    return {"megapixels": size[0] * size[1] / 1e6, "seconds": seconds, "peak_gib": peak}
+        options = ("--model", model, "--threads", threads, "--repeats", repeats)
+        measured = run_alone(__file__, "--child", file, *options)
+    return {"megapixels": size[0] * size[1] / 1e6, **measured}
 
 
 def child(file: Path, model: str, repeats: int) -> None:
-    """Print seconds and GiB."""
+    """Print seconds and peak memory of coloring an array, as JSON."""
     net, rgb = load_model(model), np.load(file)
-    times = []
-    for _ in range(repeats + 1):
-        start = time.perf_counter()
-        colorize_image(rgb, net)
-        times.append(time.perf_counter() - start)
-    print(statistics.median(times[1:] or times), peak_gib())
-
-
-def peak_gib() -> float:
-    """The most memory that this process had."""
-    status = Path("/proc/self/status")
-    if status.is_file():
-        # Linux counts what the parent had at the start into ru_maxrss, but not into this.
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**20
-    # Bytes on macOS.
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**30
+    seconds = median_seconds(lambda: colorize_image(rgb, net), repeats)
+    print(json.dumps({"seconds": seconds, "peak_gib": peak_gib()}))
 
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -209,7 +190,7 @@ def measure(options: argparse.Namespace) -> dict[str, Any]:
     if options.time:
         results["large"] = [
             run_large(TWELVE, options.model, options.threads, 5),
-            run_large(HUNDRED, options.model, options.threads, 0),
+            run_large(HUNDRED, options.model, options.threads, 1),
         ]
     return {**results, "threads": options.threads, "machine": machine()}
 

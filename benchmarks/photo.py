@@ -14,10 +14,6 @@ from __future__ import annotations
 import argparse
 import importlib
 import json
-import resource
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -27,6 +23,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from timing import alternating_medians, median_seconds, peak_gib, run_alone
 
 from colorize.data.bundled import bundled_photographs
 from colorize.evaluation.results import machine, save_results
@@ -40,19 +37,6 @@ from colorize.photo.prediction import DEFAULT_MODEL
 SIDE = 256
 LARGE = (3000, 4000)
 REPEATS = 15
-
-
-def alternating_medians(runs: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Median milliseconds of each, called in turns: what slows the machine down slows all."""
-    times: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()
-    for _ in range(repeats):
-        for name, run in runs.items():
-            start = time.perf_counter()
-            run()
-            times[name].append(1000 * (time.perf_counter() - start))
-    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def photo_times(model: Colorizer, repeats: int) -> dict[str, float]:
@@ -71,14 +55,8 @@ def photo_times(model: Colorizer, repeats: int) -> dict[str, float]:
                 "folded": lambda: folded.predict_ab(L),
                 "onnx": lambda: run_session(session, L),
             }
-            return {**alternating_medians(runs, repeats), "fold": fold}
-
-
-def peak_gib() -> float:
-    """The most memory that this process has had so far."""
-    # Kibibytes on Linux, bytes on macOS.
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30
+            seconds = alternating_medians(runs, repeats)
+    return {**{name: 1000 * value for name, value in seconds.items()}, "fold": fold}
 
 
 def color_large(name: str, repeats: int) -> dict[str, float]:
@@ -88,31 +66,27 @@ def color_large(name: str, repeats: int) -> dict[str, float]:
         grey = np.asarray(photo.convert("L").resize((width, height), Image.Resampling.BICUBIC))
     model = fuse_conv_bn(load_model(name))
     before = peak_gib()
-    found = alternating_medians({"seconds": lambda: colorize_image(grey, model)}, repeats)
-    return {"seconds": found["seconds"] / 1000, "peak_gib": peak_gib(), "before_gib": before}
-
-
-def measure_large(name: str, threads: int, repeats: int) -> dict[str, float]:
-    """``color_large`` in a process of its own."""
-    command = [sys.executable, __file__, "--large", name]
-    command += ["--threads", str(threads), "--repeats", str(repeats)]
-    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    seconds = median_seconds(lambda: colorize_image(grey, model), repeats)
+    return {"seconds": seconds, "peak_gib": peak_gib(), "before_gib": before}
 
 
 def measure(models: list[str], threads: int, repeats: int) -> dict[str, Any]:
     """All figures."""
-    results: dict[str, Any] = {"photos": {}, "threads": threads, "repeats": repeats}
-    # First: on Linux the peak of a new process is not below what its parent had when it started.
-    results["large"] = {
+    options = ("--threads", threads, "--repeats", min(repeats, 5))
+    large = {
         "model": DEFAULT_MODEL,
         "megapixels": LARGE[0] * LARGE[1] / 1e6,
-        **measure_large(DEFAULT_MODEL, threads, min(repeats, 5)),
+        **run_alone(__file__, "--large", DEFAULT_MODEL, *options),
+    }
+    results: dict[str, Any] = {
+        "photos": {},
+        "threads": threads,
+        "repeats": repeats,
+        "large": large,
     }
     for name in models:
         model = load_model(name)
-        if model.output is None:
+        if not model.colors:
             print(f"{name}: classifies only, left out")
             continue
         results["photos"][name] = photo_times(model, repeats)

@@ -9,12 +9,8 @@ running. The memory figure comes from a process of its own.
 from __future__ import annotations
 
 import argparse
-import resource
-import statistics
-import subprocess
-import sys
+import json
 import tempfile
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -22,6 +18,7 @@ from typing import Any
 
 import torch
 from PIL import Image
+from timing import median_seconds, peak_gib, run_alone
 from torch.utils.data import DataLoader
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -42,17 +39,6 @@ NETS: dict[str, type[Colorizer]] = {
 }
 # Size, batch, width; the second is the small scale of study A.
 SIZES = ((64, 32, 1.0), (64, 32, 0.5), (176, 4, 1.0))
-
-
-def median_seconds(run: Callable[[], object], repeats: int) -> float:
-    """Median over some calls after one to warm up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return statistics.median(times)
 
 
 def convolution_rate() -> float:
@@ -112,17 +98,10 @@ def data_rates(folder: Path, count: int = 160) -> dict[str, float]:
     return rates
 
 
-def peak_memory(net: str) -> float:
-    """GiB that a process takes at most for a training step at 256 px, batch 8."""
-    command = [sys.executable, __file__, "--memory-of", net]
-    found = subprocess.run(command, check=True, capture_output=True, text=True)
-    return float(found.stdout)
-
-
 def measure() -> dict[str, Any]:
     """All figures."""
-    # First, as a process starts with its parent's peak in its account.
-    results: dict[str, Any] = {"peak_memory_gib": {name: peak_memory(name) for name in NETS}}
+    memory = {name: run_alone(__file__, "--memory-of", name) for name in NETS}
+    results: dict[str, Any] = {"peak_memory_gib": memory}
     rate = convolution_rate()
     results |= {"convolution_gflops": rate, "steps": []}
     with tempfile.TemporaryDirectory() as folder:
@@ -180,9 +159,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     if options.memory_of:
         make_step(NETS[options.memory_of], 256, 8)()
-        # Kibibytes on Linux, bytes on macOS.
-        unit = 1 if sys.platform == "darwin" else 1024
-        print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**30)
+        print(json.dumps(peak_gib()))
         return
     results = measure()
     show(results)

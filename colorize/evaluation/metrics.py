@@ -36,7 +36,7 @@ def rmse_rgb(predicted: Tensor, target: Tensor) -> Tensor:
     return _rmse(predicted, target)
 
 
-def auc(predicted_ab: Tensor, ab: Tensor, *, pixel_weights: Tensor | None = None) -> Tensor:
+def auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
     """Raw accuracy of Zhang 2016, section 3.1: area under the curve of pixels within a threshold.
 
     The share of pixels whose L2 distance in ab is at most t, for t = 0, 1, ..., 150, integrated by
@@ -44,18 +44,8 @@ def auc(predicted_ab: Tensor, ab: Tensor, *, pixel_weights: Tensor | None = None
 
     Args:
         predicted_ab: (N, 2, H, W), CIELAB units. ab: the same shape, the truth.
-        pixel_weights: (N, H, W) for the weighted share of each image. The rebalanced accuracy of
-            a test set is not the mean of these; see ``weighted_auc_sums``.
-
-    Raises:
-        InputError: when a shape does not fit, or an image has only weights of 0.
     """
-    if pixel_weights is None:
-        return _pixel_auc(predicted_ab, ab).flatten(1).mean(1)
-    numerator, denominator = weighted_auc_sums(predicted_ab, ab, pixel_weights)
-    if not bool((denominator > 0).all()):
-        raise InputError("pixel_weights: expected a sum above 0 for each image, got 0")
-    return numerator / denominator
+    return _pixel_auc(predicted_ab, ab).flatten(1).mean(1)
 
 
 def weighted_auc_sums(
@@ -73,14 +63,8 @@ def weighted_auc_sums(
 
     Returns:
         numerator: (N,), sum of weight times accuracy. denominator: (N,), sum of the weights.
-
-    Raises:
-        InputError: when a shape does not fit, or a weight is negative or not finite.
     """
     accuracy = _pixel_auc(predicted_ab, ab)
-    require_tensor(pixel_weights, "pixel_weights", shape=tuple(accuracy.shape), floating=True)
-    if not bool(((pixel_weights >= 0) & pixel_weights.isfinite()).all()):
-        raise InputError("pixel_weights: expected finite numbers of 0 or above")
     weights = pixel_weights.float()
     return (weights * accuracy).flatten(1).sum(1), weights.flatten(1).sum(1)
 
@@ -97,9 +81,6 @@ def rebalancing_weights(ab: Tensor, prior: Tensor, bin_centers: Tensor) -> Tenso
 
     Returns:
         (N, H, W) float32.
-
-    Raises:
-        InputError: when a shape does not fit, or a bin that occurs here never does in the prior.
     """
     require_tensor(bin_centers, "bin_centers", shape=(None, 2))
     q = bin_centers.shape[0]
@@ -126,9 +107,6 @@ def topk_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
 
     Returns:
         (N,) bool.
-
-    Raises:
-        InputError: when a shape does not fit, k is below 1 or a label is no class.
     """
     require_tensor(logits, "logits", shape=(None, None), floating=True)
     require_tensor(labels, "labels", shape=(logits.shape[0],))
@@ -177,17 +155,11 @@ def colorfulness(rgb: Tensor) -> Tensor:
     ``sqrt(var(rg) + var(yb)) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2)`` where ``rg = R - G`` and
     ``yb = (R + G) / 2 - B``, on the scale 0..255.
     """
-    return _colorfulness(*_opponents(rgb))
-
-
-def colorfulness_absolute(rgb: Tensor) -> Tensor:
-    """The variant that much published code uses: the absolute values of rg and yb.
-
-    It is not the paper's: the spread of an absolute value is smaller, so a picture with both reds
-    and greens counts as less colorful.
-    """
-    rg, yb = _opponents(rgb)
-    return _colorfulness(rg.abs(), yb.abs())
+    rgb = require_tensor(rgb, "rgb", shape=(None, 3, None, None))
+    red, green, blue = rgb.float().flatten(2).unbind(1)
+    rg, yb = red - green, (red + green) / 2 - blue
+    spread = (rg.var(1, correction=0) + yb.var(1, correction=0)).sqrt()
+    return spread + 0.3 * (rg.mean(1).square() + yb.mean(1).square()).sqrt()
 
 
 def colorfulness_error(predicted: Tensor, target: Tensor) -> Tensor:
@@ -197,17 +169,6 @@ def colorfulness_error(predicted: Tensor, target: Tensor) -> Tensor:
     """
     predicted, target = _rgb_pair(predicted, target)
     return (colorfulness(predicted) - colorfulness(target)).abs()
-
-
-def _opponents(rgb: Tensor) -> tuple[Tensor, Tensor]:
-    rgb = require_tensor(rgb, "rgb", shape=(None, 3, None, None))
-    red, green, blue = rgb.float().flatten(2).unbind(1)
-    return red - green, (red + green) / 2 - blue
-
-
-def _colorfulness(rg: Tensor, yb: Tensor) -> Tensor:
-    spread = (rg.var(1, correction=0) + yb.var(1, correction=0)).sqrt()
-    return spread + 0.3 * (rg.mean(1).square() + yb.mean(1).square()).sqrt()
 
 
 def _pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:

