@@ -10,7 +10,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from colorize.errors import InputError
-from colorize.losses import euclidean_loss, soft_cross_entropy
+from colorize.losses import colorization_losses, euclidean_loss, soft_cross_entropy
 
 N, Q, K, H, W = 2, 40, 5, 6, 7
 
@@ -61,26 +61,6 @@ def test_one_hot_equals_the_cross_entropy_of_torch() -> None:
     torch.testing.assert_close(loss, each.mean())
 
 
-def test_equal_class_weights_are_none_and_a_factor_is_a_factor() -> None:
-    logits, (indices, weights) = torch.randn(N, Q, H, W), _target()
-    plain = soft_cross_entropy(logits, indices, weights)
-    assert torch.equal(soft_cross_entropy(logits, indices, weights, torch.ones(Q)), plain)
-    class_weights = torch.rand(Q)
-    once = soft_cross_entropy(logits, indices, weights, class_weights)
-    twice = soft_cross_entropy(logits, indices, weights, 2 * class_weights)
-    torch.testing.assert_close(twice, 2 * once)
-
-
-def test_weight_is_that_of_the_most_probable_bin_alone() -> None:
-    logits, (indices, weights) = torch.randn(1, Q, 1, 1), _target()
-    indices, weights = indices[:1, :, :1, :1], weights[:1, :, :1, :1]
-    plain = soft_cross_entropy(logits, indices, weights)
-    class_weights = torch.zeros(Q)
-    class_weights[indices[0, 0]] = 3.0
-    found = soft_cross_entropy(logits, indices, weights, class_weights)
-    torch.testing.assert_close(found, 3 * plain)
-
-
 def test_rebalancing_keeps_the_scale_of_the_loss() -> None:
     # As many pixels of each bin as the prior says, and a net that knows nothing.
     counts = torch.arange(1, Q + 1)
@@ -128,26 +108,21 @@ def test_half_precision_is_summed_in_float32(dtype: torch.dtype) -> None:
     assert torch.equal(loss, euclidean_loss(predicted.float(), target.float()))
 
 
-def test_inputs_are_not_changed() -> None:
+def test_shapes_that_do_not_fit() -> None:
     logits, (indices, weights) = torch.randn(N, Q, H, W), _target()
-    inputs = (logits, indices, weights)
-    before = [x.clone() for x in inputs]
-    soft_cross_entropy(*inputs)
-    assert all(torch.equal(x, y) for x, y in zip(inputs, before, strict=True))
-
-
-def test_cross_entropy_names_shapes_that_do_not_fit() -> None:
-    logits, (indices, weights) = torch.randn(N, Q, H, W), _target()
-    with pytest.raises(InputError, match=rf"indices.*\({N}, \*, {H}, {W}\).*\({N}, 5, {W}, {H}\)"):
-        soft_cross_entropy(logits, indices.transpose(2, 3), weights)
-    with pytest.raises(InputError, match=r"weights: expected shape .*got"):
-        soft_cross_entropy(logits, indices, weights[:, :3])
-    with pytest.raises(InputError, match=rf"class_weights.*\({Q}.*\({Q - 1},\)"):
-        soft_cross_entropy(logits, indices, weights, torch.ones(Q - 1))
-    with pytest.raises(InputError, match=r"logits.*floating"):
-        soft_cross_entropy(logits.long(), indices, weights)
-    with pytest.raises(InputError, match=r"logits: expected shape"):
-        soft_cross_entropy(logits[0], indices, weights)
+    wrong: dict[str, tuple[Tensor, ...]] = {
+        "indices": (logits, indices.transpose(2, 3), weights),
+        "weights": (logits, indices, weights[:, :3]),
+        "class_weights": (logits, indices, weights, torch.ones(Q - 1)),
+        "logits": (logits.long(), indices, weights),
+    }
+    for name, arguments in wrong.items():
+        with pytest.raises(InputError, match=f"^{name}"):
+            soft_cross_entropy(*arguments)
+    with pytest.raises(InputError, match=r"^target"):
+        euclidean_loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5))
+    with pytest.raises(InputError, match=r"^predicted"):
+        euclidean_loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
 
 
 def test_euclidean_closed_form_with_gradient() -> None:
@@ -163,16 +138,20 @@ def test_euclidean_closed_form_with_gradient() -> None:
     assert euclidean_loss(target, target) == 0
 
 
-def test_euclidean_of_a_known_distance() -> None:
-    predicted = torch.zeros(1, 2, 3, 3)
-    target = torch.tensor([3.0, 4.0]).view(1, 2, 1, 1).expand(1, 2, 3, 3)
-    assert float(euclidean_loss(predicted, target)) == pytest.approx(12.5)
-
-
-def test_euclidean_names_shapes_that_do_not_fit() -> None:
-    with pytest.raises(InputError, match=r"target.*\(1, 2, 4, 4\).*\(1, 2, 4, 5\)"):
-        euclidean_loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 5))
-    with pytest.raises(InputError, match=r"target.*\(2, 2, 4, 4\).*\(1, 2, 4, 4\)"):
-        euclidean_loss(torch.zeros(2, 2, 4, 4), torch.zeros(1, 2, 4, 4))
-    with pytest.raises(InputError, match=r"predicted.*\(\*, 2, \*, \*\)"):
-        euclidean_loss(torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4))
+def test_the_sum_of_color_and_class_loss() -> None:
+    color, classes = torch.randn(4, 2, H, W), torch.randn(4, 3)
+    ab, label = torch.randn(4, 2, 2 * H, 2 * W) * 40, torch.tensor([0, 2, 1, 1])
+    color_loss = euclidean_loss(color, F.avg_pool2d(ab, 2) / 110)
+    class_loss = F.cross_entropy(classes, label)
+    both = colorization_losses((color, classes), ab, label, alpha=0.25)
+    torch.testing.assert_close(both["loss"], color_loss + 0.25 * class_loss)
+    torch.testing.assert_close(both["color_loss"], color_loss)
+    torch.testing.assert_close(both["class_loss"], class_loss)
+    only_color = colorization_losses((color, None), ab)
+    assert only_color.keys() == {"loss", "color_loss"}
+    torch.testing.assert_close(only_color["loss"], color_loss)
+    only_class = colorization_losses((None, classes), ab, label, alpha=0.25)
+    torch.testing.assert_close(only_class["loss"], class_loss)
+    for wrong in (None, torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, -1]), label[:3]):
+        with pytest.raises(InputError, match="label"):
+            colorization_losses((color, classes), ab, wrong)

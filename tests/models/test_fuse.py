@@ -14,7 +14,6 @@ from colorize.models import (
     ClassificationModel,
     Colorizer,
     EuclideanModel,
-    JointModel,
     ModelOutput,
     RegressionHead,
     SIGGRAPH17Model,
@@ -76,15 +75,6 @@ def test_same_output(name: str) -> None:
     _assert_same_output(model, folded)
 
 
-def test_the_joint_net() -> None:
-    model = JointModel(num_classes=3, width=0.05).eval()
-    _stir(model)
-    folded = fuse_conv_bn(model)
-    assert _count(folded) < _count(model)
-    L = torch.rand(1, 1, 64, 48) * 100
-    torch.testing.assert_close(folded.predict_ab(L), model.predict_ab(L), rtol=1e-4, atol=1e-4)
-
-
 def test_the_model_is_left_as_it_was() -> None:
     model = _unet("resnet10t").train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -106,14 +96,6 @@ def test_made_in_inference_mode_it_serves_outside() -> None:
     L = (torch.rand(1, 1, 32, 32) * 100).requires_grad_()
     folded(L).color.sum().backward()
     assert L.grad is not None
-
-
-def test_the_size_of_ones_picture_is_free(photo: Tensor) -> None:
-    model = _unet("tf_efficientnet_lite0").eval()
-    _stir(model)
-    L = photo[:, :1, :75, :131] / 2.55
-    found = fuse_conv_bn(model).predict_ab(L)
-    torch.testing.assert_close(found, model.predict_ab(L), rtol=1e-4, atol=1e-3)
 
 
 class _Traps(Colorizer):

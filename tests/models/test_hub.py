@@ -145,3 +145,16 @@ def test_a_name_that_is_none_brings_the_close_ones(home: Path) -> None:
     with pytest.raises(CheckpointError, match="no trained model 'xyz'") as caught:
         hub.load_model("xyz")
     assert "mean" not in str(caught.value) and "train xyz" not in str(caught.value)
+
+
+def test_models_by_name_and_by_path(home: Path, tmp_path: Path) -> None:
+    folder = home / "CHECKPOINTS"
+    for seed, name in enumerate(("ours", "theirs")):
+        c.save_checkpoint(tiny.model(seed), folder / f"{name}.safetensors")
+    elsewhere = c.save_checkpoint(tiny.model(2), tmp_path / "elsewhere.safetensors")
+    (folder / "ours.md").write_text("# card", encoding="utf-8")
+    (folder / "ours.state.pt").write_bytes(b"state")
+    assert hub.list_models() == ["ours", "theirs"]
+    for way, seed in (("ours", 0), ("theirs", 1), (elsewhere, 2), (str(elsewhere), 2)):
+        loaded = hub.load_model(way)
+        tiny.assert_same_bits(loaded.state_dict(), tiny.model(seed).state_dict())

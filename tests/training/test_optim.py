@@ -13,7 +13,7 @@ from helpers.tiny import light as light
 from torch import Tensor, nn
 
 from colorize.errors import InputError
-from colorize.experiments.presets import FAST, PAPER
+from colorize.experiments.presets import FAST
 from colorize.models import ClassificationModel, EuclideanModel, SimplifiedModel
 from colorize.training import optim as o
 from colorize.training.config import Recipe
@@ -70,44 +70,6 @@ def test_kaiming_doubles_the_mean_square_of_any_layer(shape: str) -> None:
     x = torch.randn(4, 48, 24, 24)
     out = layer(x).detach()[:, :, 2:-2, 2:-2]
     assert float(out.square().mean()) == pytest.approx(2, rel=0.05)
-
-
-def test_kaiming_starts_small_at_the_head_and_zeroes_the_biases() -> None:
-    model = ClassificationModel(width=0.25)
-    o.initialise(model, "kaiming")
-    assert float(model.head.weight.detach().std()) == pytest.approx(0.01, rel=0.05)
-    layers = [m for m in model.modules() if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)]
-    assert len(layers) == 23
-    assert all(layer.bias is not None and not layer.bias.any() for layer in layers)
-    # What no layer of its kind owns is as it was.
-    other = ClassificationModel(width=0.25)
-    for name, value in model.named_buffers():
-        assert torch.equal(value, dict(other.named_buffers())[name])
-
-
-def test_initial_weights_depend_on_the_random_state_alone() -> None:
-    found = []
-    for build_seed in (1, 2):
-        model = tiny.model(build_seed)
-        torch.manual_seed(3)
-        o.initialise(model, "kaiming")
-        found.append(model.state_dict())
-    tiny.assert_same_bits(*found)
-
-
-def test_default_leaves_the_weights_alone() -> None:
-    model = tiny.model()
-    o.initialise(model, "default")
-    tiny.assert_same_bits(model.state_dict(), tiny.model().state_dict())
-    with pytest.raises(InputError, match="expected one of default, kaiming; got 'xavier'"):
-        o.initialise(model, "xavier")
-
-
-def test_the_papers_optimizer() -> None:
-    optimizer = o.build_optimizer(tiny.model(), PAPER)
-    assert type(optimizer) is torch.optim.Adam
-    (group,) = optimizer.param_groups
-    assert (group["lr"], group["betas"], group["weight_decay"]) == (3.16e-5, (0.9, 0.99), 1e-3)
 
 
 @pytest.mark.parametrize("name", o.OPTIMIZERS)
@@ -199,13 +161,6 @@ def test_warm_up_rises_linearly_to_the_peak(schedule: str, steps: int, warmup: f
     assert max(rates) == pytest.approx(2.0)
 
 
-@pytest.mark.parametrize("steps", [1, 2, 3, 7])
-def test_the_shortest_runs_learn_too(steps: int) -> None:
-    for warmup in (0.0, 0.05, 0.5, 1.0):
-        rates = _rates(_recipe(lr=1.0, warmup=warmup), steps)
-        assert all(0 < rate <= 1 for rate in rates) and max(rates) > 0.3
-
-
 def test_the_rate_is_a_function_of_the_step_alone() -> None:
     recipe = _recipe(lr_scale={"weight": 0.1})
     optimizer = o.build_optimizer(nn.Linear(1, 1), recipe)
@@ -253,12 +208,3 @@ def test_what_never_changes_does_not_drift() -> None:
     for _ in range(50):
         average.update_parameters(model)
     tiny.assert_same_bits(average.module.state_dict(), model.state_dict())
-
-
-def test_the_average_is_apart_from_the_model() -> None:
-    model = tiny.model()
-    average = o.make_average(model, 0.9)
-    average.update_parameters(model)
-    with torch.no_grad():
-        model.head.weight.add_(1)
-    assert not torch.equal(average.module.state_dict()["head.weight"], model.head.weight)
