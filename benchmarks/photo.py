@@ -5,8 +5,8 @@
 For every model that is here: milliseconds a photo at 256 px, lightness to ab, by torch as loaded,
 by torch with batch norm folded and channels_last, and by ONNX. Then ``colorize_image`` of 12
 megapixels, with the peak memory of a process of its own. All in one run; compare the ratios, not
-the milliseconds. Nothing else should be running. ONNX needs ``pip install
-"colorize-study[export]"``.
+the milliseconds. Nothing else should be running. ONNX needs the packages
+onnx, onnxruntime and onnxscript.
 """
 
 from __future__ import annotations
