@@ -49,13 +49,13 @@ SIDES = (128, 192, 256)
 TWELVE, HUNDRED = (3000, 4000), (8000, 12500)
 
 
-def photographs(data: Path | None, subfolder: str | None, side: int, limit: int) -> list[Tensor]:
+def photographs(data: Path | None, side: int, limit: int) -> list[Tensor]:
     """(1, 3, side, side) or, of the bundled ones, (1, 3, H, W) with that short side; uint8."""
     if data is None:
         found = bundled_photographs().items()
         rgb = [decode_rgb(path, name, resize=side) for name, path in found]
         return [torch.from_numpy(image).movedim(-1, 0)[None] for image in rgb]
-    dataset = ColorizationDataset(data, side, subfolder=subfolder, resize=side)
+    dataset = ColorizationDataset(data, side, resize=side)
     return [dataset[i]["rgb"][None] for i in spread_indices(len(dataset), limit)]
 
 
@@ -173,7 +173,7 @@ def child(file: Path, model: str, repeats: int) -> None:
 
 def measure(options: argparse.Namespace) -> dict[str, Any]:
     """All figures."""
-    arguments = (options.data, options.subfolder, options.side, options.limit)
+    arguments = (options.data, options.side, options.limit)
     pictures, model = photographs(*arguments), load_model(options.model)
     results: dict[str, Any] = {
         "data": "bundled photographs" if options.data is None else options.data.name,
@@ -228,7 +228,6 @@ def main() -> None:
     """Measure, print and save."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder or .zip of photographs")
-    parser.add_argument("--subfolder", help="only what lies below this folder in it")
     parser.add_argument("--side", type=int, default=384, help="short side (default: 384)")
     parser.add_argument("--limit", type=int, default=60, help="most photographs (default: 60)")
     parser.add_argument("--model", default="photo")

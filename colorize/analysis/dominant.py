@@ -20,7 +20,7 @@ from tqdm.auto import tqdm
 from colorize.checks import require_positive, require_rgb, require_tensor
 from colorize.color.bins import GRID
 from colorize.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.errors import InputError
 
 GREY_CHROMA = 10.0

@@ -124,7 +124,6 @@ def evaluate(arguments: list[str]) -> int:
     )
     parser.add_argument("model", help="name or checkpoint (colorize models)")
     parser.add_argument("--data", type=Path, required=True, help="folder or .zip")
-    parser.add_argument("--subfolder", help="only what lies below this folder in it")
     parser.add_argument("--split", choices=("train", "val", "test"), help="default: all images")
     parser.add_argument("--split-by", choices=("content", "folders"), default="content")
     parser.add_argument("--size", type=int, help="side of the center crop; default: as trained")
@@ -144,7 +143,6 @@ def evaluate(arguments: list[str]) -> int:
         size,
         split=options.split,
         split_by=options.split_by,
-        subfolder=options.subfolder,
         resize=size,
         progress=True,
     )

@@ -5,14 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
 from colorize.checks import require_choice
+from colorize.data.dataset import ImageDataset, Scanned
 from colorize.data.decode import decode_rgb, is_grey
-from colorize.data.items import ImageDataset, Scanned
-from colorize.data.splits import SPLITS, assign_splits, content_digest
+from colorize.data.splits import SPLITS, Split, SplitBy, assign_splits, content_digest
 from colorize.errors import DataError, InputError
 
 # name: package, its distribution, file inside the package
@@ -35,17 +34,16 @@ BUNDLED_SPLITS = {
 }
 """Which photographs are for training, validation and test."""
 
+_SHORT_SIDE = 256
+
 
 def bundled_photographs() -> dict[str, Path]:
     """Eight color photographs inside the packages scikit-image, scikit-learn and matplotlib.
 
     Returns:
         name -> file, sorted by name.
-
-    Raises:
-        DataError: when a package does not bring its photograph, and how to get it.
     """
-    found: dict[str, Path] = {}
+    files: dict[str, Path] = {}
     for name, (package, distribution, file) in _PHOTOGRAPHS.items():
         spec = importlib.util.find_spec(package)
         if spec is None or spec.origin is None:
@@ -53,24 +51,22 @@ def bundled_photographs() -> dict[str, Path]:
                 f"{name}: expected the package {distribution}, which brings this photograph, got "
                 f"none; install it with: pip install {distribution}"
             )
-        found[name] = Path(spec.origin).parent / file
-        if not found[name].is_file():
+        files[name] = Path(spec.origin).parent / file
+        if not files[name].is_file():
             raise DataError(
-                f"{found[name]}: expected a photograph that comes with {distribution}, got no "
+                f"{files[name]}: expected a photograph that comes with {distribution}, got no "
                 f"file; install it again with: pip install --force-reinstall {distribution}"
             )
-    return found
+    return files
 
 
 def bundled_dataset(
     size: int = 64,
     train: bool = False,
     *,
-    split: Literal["train", "val", "test"] | None = None,
-    split_by: Literal["photograph", "patch"] = "photograph",
+    split: Split | None = None,
+    split_by: SplitBy = "content",
     seed: int = 0,
-    short_side: int = 256,
-    grey: Literal["drop", "keep"] = "drop",
     rotation: float = 0.0,
     zoom: tuple[float, float] | None = None,
 ) -> ImageDataset:
@@ -79,51 +75,43 @@ def bundled_dataset(
     The label of a patch is its photograph; ``classes`` names all of them in every split.
 
     Args:
-        size: side of a patch, in pixels; at most ``short_side``.
+        size: side of a patch, in pixels; at most 256, the short side of the reduced photographs.
         train: flip every other patch.
         split: ``"train"``, ``"val"`` or ``"test"``; None for all photographs.
-        split_by: ``"photograph"``: no patch of a photograph that was trained on is ever tested
+        split_by: ``"content"``: no patch of a photograph that was trained on is ever tested
             (``BUNDLED_SPLITS``). ``"patch"`` divides the patches of each one, so that a classifier
             meets all labels in training; its colors are then tested on what it knows.
         seed: of the division by patch.
-        short_side: to which each photograph is reduced first, in pixels (bicubic, antialiased).
-        grey: ``"drop"`` or ``"keep"`` patches without color.
-        rotation, zoom: as in ``ImageDataset``, inside each patch.
-
-    Raises:
-        DataError: when a photograph is missing from its package.
-        InputError: when an argument is out of its range.
+        rotation, zoom: of ``RandomCrop``, inside each patch.
     """
     origin = "bundled photographs"
     photographs = bundled_photographs()
     chosen: Iterable[str] = photographs
-    by_patch = require_choice(split_by, "split_by", ("photograph", "patch")) == "patch"
+    by_patch = require_choice(split_by, "split_by", ("content", "patch")) == "patch"
     if split is not None:
         require_choice(split, "split", SPLITS)
         chosen = chosen if by_patch else BUNDLED_SPLITS[split]
         origin += f", split {split} by patch" if by_patch else f", split {split}"
-    dataset = ImageDataset(
-        origin, size, train, classes=photographs, grey=grey, rotation=rotation, zoom=zoom
-    )
-    if size > short_side:
-        raise InputError(f"size: expected at most short_side ({short_side}), got {size}")
-    found = [
+    dataset = ImageDataset(origin, size, train, classes=photographs, rotation=rotation, zoom=zoom)
+    if size > _SHORT_SIDE:
+        raise InputError(f"size: expected at most {_SHORT_SIDE}, got {size}")
+    patches = [
         Scanned(f"{name}-{position}", dataset.class_to_index[name], is_grey(patch), patch)
         for name in chosen
-        for position, patch in _patches(photographs[name], name, size, short_side)
+        for position, patch in _patches(photographs[name], name, size)
     ]
     if by_patch and split is not None:
-        digests = [content_digest(patch.name.encode()) for patch in found]
-        labels = [dataset.classes[patch.label] for patch in found]
+        digests = [content_digest(patch.name.encode()) for patch in patches]
+        labels = [dataset.classes[patch.label] for patch in patches]
         split_of = assign_splits(digests, labels, seed)
-        found = [p for p, own in zip(found, split_of, strict=True) if own == split]
-    dataset.adopt(found)
+        patches = [p for p, part in zip(patches, split_of, strict=True) if part == split]
+    dataset.adopt(patches)
     return dataset
 
 
-def _patches(path: Path, name: str, size: int, short_side: int) -> Iterator[tuple[str, np.ndarray]]:
+def _patches(path: Path, name: str, size: int) -> Iterator[tuple[str, np.ndarray]]:
     """Name (row, then column, in pixels) and pixels of each patch of a centered grid."""
-    rgb = decode_rgb(path, name, resize=short_side)
+    rgb = decode_rgb(path, name, resize=_SHORT_SIDE)
     height, width, _ = rgb.shape
     for top in range(height % size // 2, height - size + 1, size):
         for left in range(width % size // 2, width - size + 1, size):

@@ -7,9 +7,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from colorize.data.sources import Rejected, Source
+from colorize.data.splits import SPLITS
 from colorize.errors import DataError
 
-_SPLIT_FOLDERS = ("train", "val", "test")
 _NCD_COLOR = "colorfuloriginal"
 _ANNOTATIONS = "val_annotations.txt"
 
@@ -21,6 +21,14 @@ class Labelled(NamedTuple):
 
     class_of: dict[str, str]
     rejected: list[Rejected]
+
+
+def list_images(source: Source) -> Labelled:
+    """List the files of a source that may be images with their classes, and the rest."""
+    listing = source.listing()
+    annotations = read_annotations([rejected.name for rejected in listing.rejected], source)
+    labelled = classes_from_folders(listing.images, source.name, annotations)
+    return Labelled(labelled.class_of, [*listing.rejected, *labelled.rejected])
 
 
 def classes_from_folders(
@@ -64,7 +72,7 @@ def classes_from_folders(
         remaining = folders[original]
         if remaining:
             class_of[name] = remaining[0]
-        elif labelled and original and original[-1].lower() in _SPLIT_FOLDERS:
+        elif labelled and original and original[-1].lower() in SPLITS:
             rejected.append(Rejected(name, f"no class: directly in {original[-1]}"))
         else:
             class_of[name] = unwrapped
@@ -72,17 +80,13 @@ def classes_from_folders(
 
 
 def read_annotations(names: Sequence[str], source: Source) -> dict[str, dict[str, str]]:
-    """Read Tiny ImageNet's ``val_annotations.txt`` wherever it is: folder -> file name -> class.
-
-    Raises:
-        DataError: when such a file does not hold a file name and a class in each line.
-    """
-    found: dict[str, dict[str, str]] = {}
+    """Read Tiny ImageNet's ``val_annotations.txt`` wherever it is: folder -> file name -> class."""
+    annotations: dict[str, dict[str, str]] = {}
     for name in names:
         path = PurePosixPath(name)
         if path.name != _ANNOTATIONS:
             continue
-        classes = found["/".join(path.parent.parts)] = {}
+        classes = annotations["/".join(path.parent.parts)] = {}
         lines = source.read(name).decode("utf-8", errors="replace").splitlines()
         for number, line in enumerate(lines, start=1):
             columns = line.split("\t")
@@ -91,15 +95,7 @@ def read_annotations(names: Sequence[str], source: Source) -> dict[str, dict[str
                     f"{name}, line {number}: expected a file name, a tab and a class; got {line!r}"
                 )
             classes[columns[0]] = columns[1]
-    return found
-
-
-def around_splits(subfolder: str) -> str:
-    """The folder that holds all splits, when ``subfolder`` is the folder of one of them."""
-    parts = _without_images(PurePosixPath(subfolder.replace("\\", "/")).parts)
-    while parts and parts[-1].lower() in _SPLIT_FOLDERS:
-        parts = parts[:-1]
-    return "/".join(parts)
+    return annotations
 
 
 def _without_images(folders: Folders) -> Folders:
@@ -129,7 +125,7 @@ def _unwrap(originals: set[Folders], root_name: str) -> tuple[dict[Folders, Fold
     remaining = {folders: folders for folders in originals}
     while True:
         firsts = {folders[0] for folders in remaining.values() if folders}
-        splits = {first for first in firsts if first.lower() in _SPLIT_FOLDERS}
+        splits = {first for first in firsts if first.lower() in SPLITS}
         if splits and (splits == firsts or len(splits) > 1):
             strip = splits
         elif len(firsts) == 1 and _is_wrapper(list(remaining.values())):

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import lzma
 import os
-import posixpath
 import threading
 import zipfile
 import zlib
-from collections import Counter
-from collections.abc import Iterable
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from colorize.errors import DataError, ImageError
 
@@ -28,6 +28,10 @@ _FETCHABLE = ("vehicles", "vehicles-final", "tiny-imagenet", "ncd", "stanford-do
 _LITTER = ("thumbs.db", "desktop.ini")
 _MOST_BYTES = 2**30
 _ENCRYPTED = 0x1
+_MOST_THREADS = 8
+_AHEAD = 4
+
+T = TypeVar("T")
 
 
 class Rejected(NamedTuple):
@@ -36,33 +40,17 @@ class Rejected(NamedTuple):
     name: str
     reason: str
 
+    @classmethod
+    def because(cls, name: str, error: ImageError) -> Rejected:
+        """The file that an error names."""
+        return cls(name, str(error).removeprefix(f"{name}: "))
+
 
 class Listing(NamedTuple):
     """What lies below a root: names that may be images, and the rest with reasons."""
 
     images: list[str]
     rejected: list[Rejected]
-
-    def below(self, subfolder: str | os.PathLike[str]) -> Listing:
-        """What lies below one folder, which may be given without the folders around everything.
-
-        Raises:
-            DataError: when there is nothing, naming the folders there are.
-        """
-        wanted = _tidy(os.fspath(subfolder))
-        if not wanted:
-            return self
-        around_all = posixpath.commonpath([posixpath.dirname(name) for name in self.images])
-        for start in (wanted, f"{around_all}/{wanted}"):
-            inside = start + "/"
-            images = [name for name in self.images if name.startswith(inside)]
-            if images:
-                return Listing(images, [r for r in self.rejected if r.name.startswith(inside)])
-        there = sorted({str(PurePosixPath(name).parent) for name in self.images})
-        raise DataError(
-            f"subfolder: expected a folder with images, got {wanted!r}; there are images in "
-            f"{', '.join(there[:10])}{', ...' if len(there) > 10 else ''}"
-        )
 
 
 class FolderSource:
@@ -223,6 +211,19 @@ def open_source(root: str | os.PathLike[str]) -> Source:
             f"with python DOWNLOADER/download.py are {', '.join(_FETCHABLE)}"
         )
     raise DataError(f"{path}: there is no such folder or .zip; {hint}")
+
+
+def in_threads(function: Callable[[str], T], names: Iterable[str]) -> Iterator[T]:
+    """Map in threads, in order, a few tasks ahead. Pillow releases the interpreter lock."""
+    threads = min(_MOST_THREADS, os.cpu_count() or 1)
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for name in names:
+            waiting.append(pool.submit(function, name))
+            if len(waiting) > _AHEAD * threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 def _sorted_by_use(names: Iterable[str], rejected: Iterable[Rejected]) -> Listing:

@@ -1,4 +1,4 @@
-"""SplitBy into training, validation and test images."""
+"""Division into training, validation and test images."""
 
 from __future__ import annotations
 
@@ -6,11 +6,62 @@ import hashlib
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import Literal, NamedTuple, get_args
 
-from colorize.errors import DataError
+from colorize.data.sources import Rejected, Source, in_threads
+from colorize.errors import DataError, ImageError
 
-SPLITS = ("train", "val", "test")
-SPLIT_BY = ("content", "tail", "folders")
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, ...] = get_args(Split)
+
+SplitBy = Literal["content", "folders", "tail", "patch"]
+"""How images are divided. By their ``"content"``; by the ``"folders"`` of the data set; by the
+``"tail"`` of the sorted names, study B's flawed way; or by ``"patch"`` of the bundled photographs.
+"""
+
+
+class Division(NamedTuple):
+    """The split of every file that can be read, the digests of those that were, and the rest."""
+
+    split_of: dict[str, str]
+    digests: dict[str, bytes]
+    rejected: list[Rejected]
+
+
+def split_images(
+    source: Source, class_of: dict[str, str], split_by: SplitBy = "content", seed: int = 0
+) -> Division:
+    """Divide the files of a source; all but ``"tail"`` read each of them once.
+
+    Args:
+        class_of: of ``list_images``: file to class.
+        seed: another seed, another division by content.
+    """
+    names = list(class_of)
+    if split_by == "tail":
+        # By class first, as in a data set whose files lie below their classes.
+        splits = assign_splits_by_name([f"{label}/{name}" for name, label in class_of.items()])
+        return Division(dict(zip(names, splits, strict=True)), {}, [])
+
+    def digest(name: str) -> bytes | Rejected:
+        try:
+            return content_digest(source.read(name))
+        except ImageError as error:
+            return Rejected.because(name, error)
+
+    digests: dict[str, bytes] = {}
+    rejected: list[Rejected] = []
+    for name, result in zip(names, in_threads(digest, names), strict=True):
+        if isinstance(result, Rejected):
+            rejected.append(result)
+        else:
+            digests[name] = result
+    if split_by == "folders":
+        splits = assign_splits_by_folder(list(digests), list(digests.values()))
+    else:
+        classes = [class_of[name] for name in digests]
+        splits = assign_splits(list(digests.values()), classes, seed)
+    return Division(dict(zip(digests, splits, strict=True)), digests, rejected)
 
 
 def content_digest(data: bytes) -> bytes:
@@ -49,7 +100,7 @@ def assign_splits(digests: Sequence[bytes], classes: Sequence[str], seed: int = 
 
 
 def assign_splits_by_name(names: Sequence[str]) -> list[str]:
-    """Study B's split_by: of the sorted names the last 10 % test, the 10 % before them validate.
+    """Study B's division: of the sorted names the last 10 % test, the 10 % before them validate.
 
     Names begin with their class, so the test set holds only the last classes, and training hardly
     any image of them: an accuracy on it says nothing. It is here so that one row of the ablation
@@ -74,20 +125,17 @@ def assign_splits_by_folder(names: Sequence[str], digests: Sequence[bytes]) -> l
     Args:
         names: of all files, with forward slashes.
         digests: ``content_digest`` of each.
-
-    Raises:
-        DataError: when a file is in none of these folders.
     """
-    splits = []
+    splits: list[str] = []
     for name in names:
         folders = [part.lower() for part in PurePosixPath(name).parts[:-1]]
-        found = next((folder for folder in folders if folder in SPLITS), None)
-        if found is None:
+        split = next((folder for folder in folders if folder in SPLITS), None)
+        if split is None:
             raise DataError(
                 f"{name}: expected all images below folders train, val or test, as "
                 'split_by="folders" has it; use split_by="content"'
             )
-        splits.append(found)
+        splits.append(split)
     if "test" not in splits:
         held_out = sorted({d for d, s in zip(digests, splits, strict=True) if s == "val"})
         tested = set(held_out[::2])

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from colorize.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
-from colorize.data.items import ImageDataset, Key
+from colorize.data.dataset import ImageDataset, Key
 from colorize.errors import DataError, InputError
 from colorize.evaluation import metrics
 from colorize.models import Colorizer, ModelOutput, eval_mode

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,9 +23,9 @@ from colorize.color.prior import (
     smooth_prior_along_index,
 )
 from colorize.data.bundled import bundled_dataset
-from colorize.data.dataset import ColorizationDataset, Split, SplitBy
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ColorizationDataset, ImageDataset
 from colorize.data.spec import DataSpec
+from colorize.data.splits import Split
 from colorize.errors import CheckpointError
 from colorize.evaluation.results import load_results
 from colorize.experiments.experiment import ResolvedExperiment
@@ -65,7 +65,7 @@ def load_splits(
                 size,
                 train,
                 split=split,
-                split_by="patch" if spec.split_by == "patch" else "photograph",
+                split_by=spec.split_by,
                 seed=seed,
                 rotation=recipe.rotation,
                 zoom=recipe.zoom,
@@ -76,9 +76,8 @@ def load_splits(
             train,
             split=split,
             classes=spec.classes or None,
-            subfolder=spec.subfolder,
             resize=spec.resize,
-            split_by=cast(SplitBy, spec.split_by),
+            split_by=spec.split_by,
             seed=seed,
             progress=progress,
             rotation=recipe.rotation,
@@ -98,7 +97,7 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
 
     Its record says which images were counted; those of another training set are counted again.
     """
-    path = folder / f"prior-{spec.label}.json"
+    path = folder / f"prior-{spec.prior_name}.json"
     identity = names_digest(train_set)
     counted = path.is_file() and path.with_suffix(".npy").is_file()
     if not (counted and load_results(path).get("names_sha256") == identity):
@@ -116,8 +115,8 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
             "names_sha256": identity,
         }
         save_bin_centers(folder / FILE_NAME)
-        save_prior(count.counts, spec.label, record, folder=folder)
-    return load_prior(spec.label, folder=folder)
+        save_prior(count.counts, spec.prior_name, record, folder=folder)
+    return load_prior(spec.prior_name, folder=folder)
 
 
 def training_priors(spec: DataSpec, train_set: ImageDataset, folder: Path) -> dict[str, Tensor]:
@@ -126,7 +125,9 @@ def training_priors(spec: DataSpec, train_set: ImageDataset, folder: Path) -> di
     """
     plain = training_prior(spec, train_set, folder)
     kinds = ("ab", "index")
-    return {"plain": plain} | {kind: _smoothed(plain, spec.label, kind, folder) for kind in kinds}
+    return {"plain": plain} | {
+        kind: _smoothed(plain, spec.prior_name, kind, folder) for kind in kinds
+    }
 
 
 def _smoothed(prior: Tensor, name: str, kind: str, folder: Path) -> Tensor:
@@ -150,7 +151,7 @@ def experiment_class_weights(
         return None
     folder = scale_folder(paths.precalculated(), experiment.scale)
     if experiment.prior == "train":
-        name, prior = experiment.data.label, training_prior(experiment.data, train_set, folder)
+        name, prior = experiment.data.prior_name, training_prior(experiment.data, train_set, folder)
     else:
         # The authors' file is the same at every scale.
         name, prior = experiment.prior, load_prior(experiment.prior)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from colorize.data.bundled import bundled_dataset
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.errors import DataError
 from colorize.evaluation.evaluate import spread_indices
 from colorize.experiments.build import load_splits

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from colorize import storage
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.errors import CheckpointError, InputError
 from colorize.evaluation.dataset_metrics import field_judges, rebalanced_accuracy
 from colorize.evaluation.evaluate import SWEEP, GreyBaseline, Recolored, evaluate, sweep

@@ -26,8 +26,8 @@ from tqdm.auto import tqdm
 from colorize import paths
 from colorize.checks import require_choice, require_positive
 from colorize.color.lab import rgb_to_L
-from colorize.data.aging import age_lightness
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
+from colorize.data.transforms import age_lightness
 from colorize.errors import InputError, TrainingError
 from colorize.evaluation.evaluate import class_metrics, evaluate, spread_indices
 from colorize.models import Colorizer, ModelOutput

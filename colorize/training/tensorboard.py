@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from accelerate import Accelerator
 
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.evaluation.evaluate import compare_images, spread_indices
 from colorize.models import Colorizer
 

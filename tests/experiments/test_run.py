@@ -15,7 +15,7 @@ from helpers import tiny
 from helpers.tiny import light as light
 
 from colorize.color.prior import load_prior
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.errors import CheckpointError, InputError, TrainingError
 from colorize.evaluation.evaluate import SWEEP, GreyBaseline, evaluate
 from colorize.evaluation.results import load_results

@@ -21,7 +21,7 @@ import skimage.data
 import torch
 from torch import Tensor, nn
 
-from colorize.data.items import ImageDataset, Scanned
+from colorize.data.dataset import ImageDataset, Scanned
 from colorize.models import Colorizer, SimplifiedModel
 from colorize.models.checkpoint import load_checkpoint, read_info, save_checkpoint
 from colorize.training.config import FitOptions, Recipe

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from colorize import paths
-from colorize.data.items import ImageDataset, Key
+from colorize.data.dataset import ImageDataset, Key
 from colorize.errors import ColorizeError, DataError, InputError, TrainingError
 from colorize.evaluation.evaluate import GreyBaseline, evaluate
 from colorize.models import ClassificationModel, EuclideanModel, ModelOutput, RegressionHead

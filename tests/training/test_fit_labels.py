@@ -14,7 +14,7 @@ from helpers.tiny import light  # noqa: F401
 from torch import Tensor
 
 from colorize.color.lab import rgb_to_lab
-from colorize.data.items import ImageDataset
+from colorize.data.dataset import ImageDataset
 from colorize.errors import InputError
 from colorize.evaluation.evaluate import (
     GreyBaseline,
