@@ -215,7 +215,7 @@ def test_a_data_set_gives_whole_images_and_classes(tmp_path: Path) -> None:
 
 
 def test_bundled_photographs() -> None:
-    dataset = bundled_dataset(64, split="val", short_side=128)
+    dataset = bundled_dataset(64, split="val")
     found = dominant_colors(dataset, progress=False)
     assert found.lab.shape == (len(dataset), 3, 3)
     assert found.labels == tuple(dataset.labels) and found.classes == tuple(dataset.classes)
