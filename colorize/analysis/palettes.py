@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -35,29 +33,7 @@ _GREYS_WIDTH = 0.12
 _LARGEST_DOT = 450.0  # square points
 _LABELLED = 0.06
 _LINE = "0.75"
-
-
-def color_bars(bars: Mapping[str, CommonColors]) -> Figure:
-    """One bar for each, of stripes of equal width, the most common first: as study B drew them.
-
-    Args:
-        bars: for example all colors, those of ranks 1 to 100, and those of ranks 50 to 150.
-    """
-    require_not_empty(bars, "bars")
-    figure = Figure(figsize=(8, 0.95 * len(bars)), layout="constrained")
-    for axis, (name, colors) in zip(
-        figure.subplots(len(bars), 1, squeeze=False)[:, 0], bars.items(), strict=True
-    ):
-        require_not_empty(colors, name)
-        axis.imshow(colors.rgb[None].numpy(), aspect="auto", interpolation="nearest")
-        share = float(colors.share.sum())
-        axis.set_title(
-            f"{name}: {_count(len(colors))}, {_percent(share)} of the pixels",
-            fontsize=9,
-            loc="left",
-        )
-        _frame(axis)
-    return figure
+_L = 65.0
 
 
 def hue_bar(colors: CommonColors) -> Figure:
@@ -87,24 +63,19 @@ def hue_bar(colors: CommonColors) -> Figure:
     return figure
 
 
-def ab_map(colors: CommonColors, L: float = 65.0) -> Figure:
+def ab_map(colors: CommonColors) -> Figure:
     """The colors in the ab plane, each a dot of its own color whose area is its share.
 
     Greys are left out, as they all lie in the middle; the title says how many there are. The lines
-    are the borders of sRGB: of all its colors, and of those of lightness L.
-
-    Raises:
-        InputError: when L is not between 0 and 100.
+    are the borders of sRGB: of all its colors, and of those of lightness 65.
     """
     require_not_empty(colors, "colors")
-    if not 0 < L < 100:
-        raise InputError(f"L: expected a lightness between 0 and 100, got {L}")
     figure = Figure(figsize=(4.8, 4.6), layout="constrained")
     axes = figure.subplots()
     ab_axes(axes)
     for border, style, label in (
         (_gamut_border(torch.arange(1.0, 100.0, 0.5)), "-", "sRGB, any L"),
-        (_gamut_border(torch.tensor([L])), ":", f"sRGB, L = {L:g}"),
+        (_gamut_border(torch.tensor([_L])), ":", f"sRGB, L = {_L:g}"),
     ):
         axes.plot(border[:, 1], border[:, 0], style, color="0.55", lw=1, label=label)
     grey = is_grey_color(colors.lab)
@@ -122,7 +93,7 @@ def ab_map(colors: CommonColors, L: float = 65.0) -> Figure:
     for part in (largest, largest / 10):
         axes.scatter([], [], s=_LARGEST_DOT * part / largest, c="0.8", label=_percent(part))
     axes.set_title(
-        f"{_count(len(shown))}; greys, {_percent(float(colors.share[grey].sum()))}, are left out",
+        f"{len(shown)} colors; greys, {_percent(float(colors.share[grey].sum()))}, are left out",
         fontsize=10,
     )
     axes.legend(loc="upper left", fontsize=8, labelspacing=0.7, handlelength=2.6, frameon=False)
@@ -141,7 +112,7 @@ def class_strips(palettes: DominantColors) -> Figure:
         raise InputError("palettes: expected a class for each row; make them by class_palettes")
     figure = Figure(figsize=(8, 0.5 + 0.26 * len(names)), layout="constrained")
     axes = figure.subplots()
-    _draw_strips(axes, palettes, labelled=True)
+    _draw_strips(axes, palettes)
     axes.set_yticks(range(len(names)), names, fontsize=9)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"], fontsize=8)
     axes.tick_params(axis="y", length=0)
@@ -149,35 +120,14 @@ def class_strips(palettes: DominantColors) -> Figure:
     return figure
 
 
-def image_colors(images: Sequence[np.ndarray], dominant: DominantColors) -> Figure:
-    """Pictures in a row, each above its dominant colors.
-
-    Args:
-        images: (H, W, 3) uint8, as many as there are rows in ``dominant``.
-    """
-    require_not_empty(images, "images")
-    n = len(images)
-    if n != len(dominant):
-        raise InputError(f"images: expected as many as palettes ({len(dominant)}), got {n}")
-    figure = Figure(figsize=(1.5 * n, 1.95), layout="constrained")
-    rows = figure.subplots(2, n, squeeze=False, height_ratios=[4, 1])
-    for i, (picture, strip) in enumerate(rows.T):
-        picture.imshow(images[i])
-        one = DominantColors(dominant.lab[i : i + 1], dominant.share[i : i + 1])
-        _draw_strips(strip, one, labelled=False)
-        picture.set_axis_off()
-        _frame(strip)
-    return figure
-
-
-def _draw_strips(axes: Axes, palettes: DominantColors, *, labelled: bool) -> None:
+def _draw_strips(axes: Axes, palettes: DominantColors) -> None:
     rgb = palettes.rgb.numpy() / 255
     left = torch.zeros(len(palettes))
     for j in range(palettes.share.shape[1]):
         share = palettes.share[:, j]
         rows = np.arange(len(palettes))
         axes.barh(rows, share, 0.86, left, color=rgb[:, j], edgecolor=rgb[:, j], linewidth=0.2)
-        for i in range(len(palettes)) if labelled else ():
+        for i in range(len(palettes)):
             if share[i] >= _LABELLED:
                 ink = "black" if palettes.lab[i, j, 0] > 55 else "white"
                 middle = float(left[i] + share[i] / 2)
@@ -260,10 +210,6 @@ def _gamut_border(lightness: Tensor) -> Tensor:
     border = rgb_to_lab(lab_to_rgb(lab, gamut="chroma"))[0, 1:]
     furthest = border.norm(dim=0).argmax(0)
     return border[:, furthest, torch.arange(361)].T
-
-
-def _count(number: int) -> str:
-    return f"{number} color" + ("" if number == 1 else "s")
 
 
 def _percent(share: float) -> str:

@@ -51,7 +51,7 @@ def photo_demo(model: str = DEFAULT_MODEL) -> PhotoDemo | PlainDemo:
         CheckpointError: when there is no such model.
     """
     if find_spec("ipywidgets") is None:
-        return PlainDemo(model, 'no ipywidgets; pip install ipywidgets')
+        return PlainDemo(model, "no ipywidgets; pip install ipywidgets")
     if not hasattr(get_ipython(), "kernel"):
         return PlainDemo(model, "no notebook")
     return PhotoDemo(model)

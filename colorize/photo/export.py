@@ -196,7 +196,7 @@ def _import_packages() -> list[ModuleType]:
     except ImportError as error:
         raise ExportError(
             f"To export to ONNX, the package {error.name} is needed; install it with: "
-            'pip install onnx onnxruntime onnxscript'
+            "pip install onnx onnxruntime onnxscript"
         ) from error
 
 

@@ -24,7 +24,7 @@ from colorize.app.demo import PhotoDemo, PlainDemo, photo_demo
 from colorize.models import Colorizer, EuclideanModel
 from colorize.photo.colorize import colorize_image
 
-pytest.importorskip("ipywidgets", reason='needs pip install ipywidgets')
+pytest.importorskip("ipywidgets", reason="needs pip install ipywidgets")
 pytestmark = pytest.mark.usefixtures("light")
 
 

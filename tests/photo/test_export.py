@@ -20,7 +20,7 @@ from colorize.photo import export
 from colorize.photo.export import ExportError, export_onnx
 
 ort = pytest.importorskip(
-    "onnxruntime", reason='needs the packages of pip install onnx onnxruntime onnxscript'
+    "onnxruntime", reason="needs the packages of pip install onnx onnxruntime onnxscript"
 )
 pytest.importorskip("onnxscript")
 pytestmark = pytest.mark.usefixtures("light")
