@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     Image.fromarray(photo[:96, :128]).save(tmp_path / "photo.jpg")
     (tmp_path / "photos").mkdir()
     rng = np.random.default_rng(0)
-    for i in range(80):
+    for i in range(48):
         top, left = rng.integers(0, 200), rng.integers(0, 300)
         Image.fromarray(photo[top : top + 90, left : left + 120]).save(
             tmp_path / "photos" / f"{i}.png"
