@@ -95,22 +95,6 @@ def test_smoothing_equals_brute_force(centers: Tensor, some_prior: Tensor, sigma
     assert float(smoothed.sum()) == pytest.approx(1, abs=1e-12)
 
 
-def test_smoothing_spreads_to_neighbors_in_color_alike(centers: Tensor) -> None:
-    places = {(int(a), int(b)): i for i, (a, b) in enumerate(centers)}
-    delta = torch.zeros(313, dtype=torch.float64)
-    delta[places[0, 0]] = 1
-    smoothed = p.smooth_prior(delta, centers, 5.0)
-    near = [smoothed[places[at]] for at in ((10, 0), (-10, 0), (0, 10), (0, -10))]
-    for value in near:
-        assert float(value / smoothed[places[0, 0]]) == pytest.approx(np.exp(-2))
-    # The ends of a column are neighbors in the index and far apart in color.
-    last = max(b for a, b in places if a == 0)
-    assert places[10, min(b for a, b in places if a == 10)] == places[0, last] + 1
-    delta = torch.zeros(313, dtype=torch.float64)
-    delta[places[0, last]] = 1
-    assert p.smooth_prior(delta, centers, 5.0)[places[0, last] + 1] < 1e-30
-
-
 @pytest.mark.parametrize("sigma", [0.8, 5.0, 30.0])
 def test_smoothing_along_the_index_equals_a_convolution(some_prior: Tensor, sigma: float) -> None:
     """A Gaussian cut at 4 sigma over a signal mirrored at both ends."""

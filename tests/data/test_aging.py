@@ -71,15 +71,6 @@ def test_each_effect_has_its_share(L: Tensor, effect: str) -> None:
         assert abs(touched - share) <= 4 * (share * (1 - share) / 1000) ** 0.5
 
 
-@pytest.mark.parametrize("exponent", [0.65, 1.0, 1.45])
-def test_gamma(L: Tensor, exponent: float) -> None:
-    ramp = torch.linspace(0, 100, 101, dtype=torch.float64).view(1, 1, 1, 101)
-    aged = age_lightness(ramp, generator(), only(gamma=(1.0, exponent, exponent)))
-    expected = 100 * (np.arange(101) / 100) ** exponent
-    np.testing.assert_allclose(aged.flatten(), expected, atol=1e-5)
-    assert (aged.diff() > 0).all() and aged[..., 0] == 0 and aged[..., -1] == 100
-
-
 def strengths(aged: Tensor) -> np.ndarray:
     return aged.flatten().double().numpy()
 

@@ -350,10 +350,6 @@ def test_a_sliver_is_not_enlarged_to_gigabytes() -> None:
         decode_rgb(encode(noise(1, 5000, 3), "PNG"), "x", at_least=256)
 
 
-def brute_grey(rgb: np.ndarray) -> bool:
-    return not bool((np.abs(rgb2lab(rgb)[..., 1:]) > 5).any())
-
-
 def colors_by_spread(low: int, high: int, step: int) -> np.ndarray:
     """All 8-bit colors, in steps, whose channels differ by low..high at most: (n, 3)."""
     smallest, x, y = (
@@ -380,17 +376,8 @@ def test_grey_agrees_with_scikit_image_color_by_color() -> None:
     assert (np.abs(rgb2lab(colors_by_spread(25, 255, 9)[None])[..., 1:]) > 5).any(-1).all()
 
 
-def test_grey_images() -> None:
-    grey = grey3(noise(50, 60))
-    assert is_grey(grey)
-    one_pixel = grey.copy()
-    one_pixel[31, 17] = 200, 90, 90
-    assert not is_grey(one_pixel)
-    found = []
-    for seed in range(40):
-        tint = noise(3, seed=seed) % (2 + seed // 2)
-        tinted = np.clip(grey3(noise(6, 6, seed=seed)).astype(int) + tint, 0, 255).astype(np.uint8)
-        assert is_grey(tinted) == brute_grey(tinted)
-        found.append(is_grey(tinted))
-    assert 5 < sum(found) < 35
-    assert not is_grey(skimage.data.chelsea())
+def test_one_colored_pixel_makes_an_image_colored() -> None:
+    image = grey3(noise(50, 60))
+    assert is_grey(image)
+    image[31, 17] = 200, 90, 90
+    assert not is_grey(image)
