@@ -21,7 +21,7 @@ from colorize.data.decode import decode_rgb, is_grey
 from colorize.data.labels import list_images
 from colorize.data.sources import Rejected, in_threads, open_source
 from colorize.data.splits import SPLITS, Split, SplitBy, content_digest, split_images
-from colorize.data.summary import by_class, by_reason, count
+from colorize.data.summary import by_class, by_reason, count, listed
 from colorize.data.transforms import RandomCrop, scramble
 from colorize.errors import DataError, ImageError, InputError
 
@@ -157,8 +157,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         """What was found, in a few lines: images by class, grey ones, rejected ones by reason."""
         lines = [repr(self), "  " + by_class(self.labels, self.classes)]
         if self.grey:
-            more = ", ..." if len(self.grey) > 3 else ""
-            lines.append(f"  grey, left out: {len(self.grey)} ({', '.join(self.grey[:3])}{more})")
+            lines.append(f"  grey, left out: {listed(self.grey)}")
         if self.rejected:
             lines.append(f"  rejected: {len(self.rejected)}")
             lines += [f"    {line}" for line in by_reason(self.rejected)]

@@ -17,6 +17,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun if number == 1 else plural}"
 
 
+def listed(names: Sequence[str]) -> str:
+    """The number of names, and the first three."""
+    return f"{len(names)} ({', '.join(names[:3])}{', ...' if len(names) > 3 else ''})"
+
+
 def by_class(labels: Sequence[int], classes: Sequence[str]) -> str:
     """The number of images of each class, in one line."""
     counts = [0] * len(classes)
