@@ -7,9 +7,7 @@ whose state is saved (dropout). So a run that was killed goes on as if nothing h
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ import torch
 from accelerate import Accelerator, DataLoaderConfiguration
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 from tqdm.auto import tqdm
 
 from colorize import paths
@@ -33,8 +31,19 @@ from colorize.evaluation.evaluate import class_metrics, evaluate, spread_indices
 from colorize.models import Colorizer, ModelOutput
 from colorize.models.checkpoint import SUFFIX, save_checkpoint
 from colorize.training.config import FitOptions, Recipe
-from colorize.training.optim import build_optimizer, make_average, set_learning_rate
-from colorize.training.sampler import StepSampler, count_steps, interruptible
+from colorize.training.optim import (
+    build_optimizer,
+    make_average,
+    set_learning_rate,
+    set_train_mode,
+)
+from colorize.training.sampler import (
+    StepSampler,
+    count_steps,
+    interruptible,
+    make_loader,
+    step_generator,
+)
 from colorize.training.state import Progress, RunState, run_identity, state_path
 from colorize.training.tensorboard import log_validation
 
@@ -133,9 +142,14 @@ def fit(
         )
 
     # --- the loop
-    loader = _make_loader(train_set, recipe, options, accelerator, seed, run.step, steps)
+    sampler = StepSampler(
+        len(train_set), recipe.batch_size, seed, run.step, steps, options.accumulate
+    )
+    loader = accelerator.prepare(
+        make_loader(train_set, sampler, options.workers, accelerator.device)
+    )
     validate_every = max(10, steps // 20)
-    _set_train_mode(model, recipe)
+    set_train_mode(model, recipe)
     with (
         _make_bar(name, run, steps, accelerator) as bar,
         interruptible(accelerator.num_processes) as interrupted,
@@ -144,7 +158,9 @@ def fit(
         for batch in loader:
             set_learning_rate(optimizer, recipe, run.step, steps)
             if recipe.aging:
-                generator = _make_generator(seed, run, options, accelerator)
+                part = len(run.losses) % options.accumulate
+                key = (seed, run.step, part, accelerator.process_index)
+                generator = step_generator(key, accelerator.device)
                 batch["L"] = age_lightness(rgb_to_L(batch["rgb"]), generator)
             with accelerator.accumulate(net):
                 x, ab = model.inputs(batch)
@@ -179,7 +195,7 @@ def fit(
                     if point["val_loss"] < run.best:
                         run.best = point["val_loss"]
                         save_weights(best)
-                _set_train_mode(model, recipe)
+                set_train_mode(model, recipe)
 
             stop = interrupted.is_set()
             due = stop or run.step % options.save_every == 0 or run.step == steps
@@ -227,55 +243,11 @@ def _make_accelerator(recipe: Recipe, options: FitOptions) -> Accelerator:
     )
 
 
-def _make_loader(
-    train_set: ImageDataset,
-    recipe: Recipe,
-    options: FitOptions,
-    accelerator: Accelerator,
-    seed: int,
-    start: int,
-    stop: int,
-) -> Any:
-    """Load the batches of the steps from start up to stop, each in its parts."""
-    workers = options.workers
-    if workers is None:
-        workers = 0 if train_set.cached else min(4, os.cpu_count() or 1)
-    sampler = StepSampler(len(train_set), recipe.batch_size, seed, start, stop, options.accumulate)
-    loader = DataLoader(
-        train_set,
-        batch_sampler=sampler,
-        num_workers=workers,
-        pin_memory=accelerator.device.type == "cuda",
-        # Without a generator of its own the loader would draw from the state that dropout uses.
-        generator=torch.Generator().manual_seed(seed),
-    )
-    return accelerator.prepare(loader)
-
-
 def _make_bar(name: str, run: Progress, steps: int, accelerator: Accelerator) -> tqdm:
     hidden = not accelerator.is_main_process
     return tqdm(
         total=steps, initial=run.step, desc=name, unit="step", mininterval=1.0, disable=hidden
     )
-
-
-def _make_generator(
-    seed: int, run: Progress, options: FitOptions, accelerator: Accelerator
-) -> torch.Generator:
-    """Make the generator of one micro-batch on this process, a function of nothing else."""
-    part = len(run.losses) % options.accumulate
-    key = (seed, run.step, part, accelerator.process_index)
-    digest = hashlib.sha256(str(key).encode()).digest()
-    generator = torch.Generator(accelerator.device)
-    return generator.manual_seed(int.from_bytes(digest[:7], "big"))
-
-
-def _set_train_mode(model: nn.Module, recipe: Recipe) -> None:
-    model.train()
-    if recipe.freeze_batchnorm:
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
 
 
 def _read_values(

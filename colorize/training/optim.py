@@ -100,6 +100,15 @@ def make_average(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, avg_fn=blend, use_buffers=True)
 
 
+def set_train_mode(model: nn.Module, recipe: Recipe) -> None:
+    """Put a model in training mode, all but a batch norm that keeps its statistics."""
+    model.train()
+    if recipe.freeze_batchnorm:
+        for module in model.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.eval()
+
+
 def _fan_up(layer: nn.ConvTranspose2d) -> float:
     height, width = layer.stride[0], layer.stride[1]
     return layer.in_channels * layer.weight[0, 0].numel() / (height * width)

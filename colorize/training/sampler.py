@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,9 +11,11 @@ from contextlib import contextmanager
 from types import FrameType
 
 import torch
-from torch.utils.data import Sampler
+from torch import Tensor
+from torch.utils.data import DataLoader, Sampler
 
 from colorize.checks import require_positive
+from colorize.data.dataset import ImageDataset
 from colorize.errors import DataError
 from colorize.training.config import Recipe
 
@@ -46,6 +50,28 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
                 first = place * self.whole_batch + part * self.batch_size
                 chosen = order[first : first + self.batch_size].tolist()
                 yield [(index, (self.seed << 32) + epoch) for index in chosen]
+
+
+def make_loader(
+    dataset: ImageDataset, sampler: StepSampler, workers: int | None, device: torch.device
+) -> DataLoader[dict[str, Tensor]]:
+    """Load the batches of a sampler; by how many processes does not change them."""
+    if workers is None:
+        workers = 0 if dataset.cached else min(4, os.cpu_count() or 1)
+    return DataLoader(
+        dataset,
+        batch_sampler=sampler,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        # Without a generator of its own the loader would draw from the state that dropout uses.
+        generator=torch.Generator().manual_seed(sampler.seed),
+    )
+
+
+def step_generator(key: tuple[int, ...], device: torch.device) -> torch.Generator:
+    """Make a generator whose numbers are a function of the key alone."""
+    digest = hashlib.sha256(str(key).encode()).digest()
+    return torch.Generator(device).manual_seed(int.from_bytes(digest[:7], "big"))
 
 
 def count_steps(images: int, recipe: Recipe) -> int:
