@@ -35,7 +35,7 @@ from colorize.color.lab import rgb_to_lab
 from colorize.data.bundled import bundled_photographs
 from colorize.data.dataset import ColorizationDataset
 from colorize.data.decode import decode_rgb
-from colorize.evaluation.evaluate import spread_indices
+from colorize.evaluation.examples import spread_indices
 from colorize.evaluation.metrics import colorfulness, rmse_ab
 from colorize.evaluation.results import machine, save_results
 from colorize.models import Colorizer

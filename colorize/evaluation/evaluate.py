@@ -1,6 +1,6 @@
-"""Measure models on a data set, all on the same images, and keep the results as JSON.
+"""Measure a model on a data set in one pass of the net.
 
-Protocol: centre crops of the test split at the experiment's size; grey images were left out and
+Protocol: center crops of the test split at the experiment's size; grey images were left out and
 counted by the data set; the prediction gets the true lightness and is rounded to 8 bits; nothing is
 compressed in between.
 """
@@ -8,321 +8,205 @@ compressed in between.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
 
-from colorize.color.lab import lab_to_rgb, rgb_to_lab, to_uint8
-from colorize.data.dataset import ImageDataset, Key
-from colorize.errors import DataError, InputError
-from colorize.evaluation import metrics
+from colorize.color.lab import rgb_to_lab
+from colorize.errors import DataError
+from colorize.evaluation import metrics as per_image_metrics
+from colorize.evaluation.baselines import GreyBaseline as GreyBaseline
+from colorize.evaluation.batches import ColoredBatch, Images, join_rgb, load_batches
+from colorize.evaluation.dataset_metrics import (
+    DatasetMetric,
+    PerImageMetric,
+    color_errors,
+    concatenate,
+    summarize,
+)
+
+# These names, and GreyBaseline, are here until the notebook imports them from their own modules.
+from colorize.evaluation.examples import compare_images as compare_images
+from colorize.evaluation.examples import labelled_examples as labelled_examples
 from colorize.models import Colorizer, ModelOutput, eval_mode
-from colorize.models.heads import RegressionHead
-
-SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
-
-
-class GreyBaseline(Colorizer):
-    """No color at all: the bound that every model has to beat, and that RMSE finds hard to beat."""
-
-    size_divisor = 1
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.output = RegressionHead()
-        self.config = {}
-
-    def forward(self, L: Tensor) -> ModelOutput:
-        """Zeros of (N, 2, H, W)."""
-        return ModelOutput(L.new_zeros(L.shape[0], 2, *L.shape[2:]), None)
-
-
-class Judge:
-    """Something else that is to be measured, of single images or of all together; see
-    ``colorize.evaluation.dataset_metrics``.
-    """
-
-    def update(
-        self, batch: Mapping[str, Tensor], lab: Tensor, ab: Tensor, colored: Tensor
-    ) -> dict[str, Tensor]:
-        """Take in a batch; give (N,) values of its images by name, or nothing.
-
-        Args:
-            batch: of the data set. lab: (N, 3, H, W) of its pictures. ab: (N, 2, H, W) as the
-                model colors them. colored: (N, 3, H, W) uint8, the picture with these.
-        """
-        return {}
-
-    def compute(self) -> dict[str, Any]:
-        """What is of all images together, by name, or nothing."""
-        return {}
-
-    def shares(self) -> dict[str, Tensor]:
-        """What single images have to do with ``compute``, by name, or nothing: (N,) numbers whose
-        mean is the value of all together and whose standard error is that of it.
-        """
-        return {}
 
 
 def evaluate(
     model: Colorizer,
-    dataset: Dataset[dict[str, Tensor]],
+    dataset: Images,
     *,
     temperature: float | None = None,
     batch_size: int = 32,
     with_loss: bool = False,
-    judges: Sequence[Judge] = (),
+    metrics: Sequence[DatasetMetric] = (),
     per_image: bool = False,
 ) -> dict[str, Any]:
-    """Metrics of a model over a data set, on the device where the model is.
+    """Measure a model on a data set, on the device where the model is.
+
+    Args:
+        temperature: of the annealed mean; None for the model's own.
+        with_loss: whether to average what ``model.loss`` gives as well.
+        metrics: further ones, as of ``colorize.evaluation.protocol``; new for each call.
+        per_image: whether to add ``images``: the values of single images and their labels in the
+            order of the data set, to four digits.
 
     Returns:
         ``{"n": images, metric: {"mean": ..., "std": ...}, ...}`` with ``rmse_ab`` (CIELAB units),
         ``rmse_rgb`` (8-bit levels), ``psnr`` (dB), ``ssim``, ``auc`` (raw accuracy, 0..1),
         ``colorfulness``, ``colorfulness_truth`` and ``colorfulness_error`` (absolute); of a model
         with a class branch ``top1``, ``top5`` (shares) and ``class_loss`` (nats), of one without a
-        color branch only these. With ``with_loss`` what ``model.loss`` gives as well. The spread is
-        that of the images. With ``judges`` what they find. With ``per_image``
-        ``images``: the values of single images in the order of the data set, to four digits.
-
-    Raises:
-        DataError: when the data set is empty.
-        InputError: when a temperature is given to a model without one.
+        color branch only these. The standard deviation is that of the images.
     """
-    return sweep(
+    (results,) = evaluate_at(
         model,
         dataset,
-        [temperature],
+        {temperature: metrics},
         batch_size=batch_size,
         with_loss=with_loss,
-        judges=[judges],
         per_image=per_image,
-    )[0]
-
-
-def sweep(
-    model: Colorizer,
-    dataset: Dataset[dict[str, Tensor]],
-    temperatures: Sequence[float | None] = SWEEP,
-    *,
-    batch_size: int = 32,
-    with_loss: bool = False,
-    judges: Sequence[Sequence[Judge]] | None = None,
-    per_image: bool = False,
-) -> list[dict[str, Any]]:
-    """``evaluate`` at several temperatures, with one pass of the net.
-
-    Args:
-        judges: those of each temperature.
-        per_image: whether the first has the values of single images.
-    """
-    asked = [()] * len(temperatures) if judges is None else judges
-    values: list[dict[str, list[Tensor]]] = [{} for _ in temperatures]
-    seen = 0
-    with eval_mode(model):
-        for batch in _batches(dataset, batch_size, model.device):
-            seen += len(batch["rgb"])
-            measured = _measure(model, batch, temperatures, with_loss, asked)
-            for found, own in zip(measured, values, strict=True):
-                for name, value in found.items():
-                    own.setdefault(name, []).append(value.cpu())
-    if not seen:
-        raise DataError("evaluate: expected at least one image, the data set is empty")
-    whole = [{name: torch.cat(parts) for name, parts in own.items()} for own in values]
-    results = [
-        {"temperature": temperature, **_summary(own)}
-        for temperature, own in zip(temperatures, whole, strict=True)
-    ]
-    for result, own_judges in zip(results, asked, strict=True):
-        for judge in own_judges:
-            result |= judge.compute()
-    if per_image:
-        single = whole[0]
-        for judge in asked[0]:
-            single |= judge.shares()
-        results[0]["images"] = {
-            name: [float(f"{value:.4g}") for value in found.tolist()]
-            for name, found in single.items()
-        }
+    )
     return results
 
 
-@torch.no_grad()
-def colored_batch(model: Colorizer, rgb: Tensor, *, temperature: float | None = None) -> Tensor:
-    """Color (N, 3, H, W) uint8 images from their lightness, as the metrics see them: uint8."""
-    L = rgb_to_lab(rgb.to(model.device))[:, :1]
-    with eval_mode(model):
-        ab = model.predict_ab(L, temperature=temperature)
-    return to_uint8(lab_to_rgb(torch.cat((L, ab), 1)))
-
-
-class Recolored(Dataset[dict[str, Tensor]]):
-    """A data set in the colors that a model gives to its lightness; ``GreyBaseline`` for none.
-
-    The items are those of the data set, but for ``rgb``.
-    """
-
-    def __init__(
-        self, dataset: Dataset[dict[str, Tensor]], model: Colorizer, *, batch_size: int = 32
-    ) -> None:
-        self.dataset = dataset
-        batches = _batches(dataset, batch_size, model.device)
-        self.rgb = torch.cat([colored_batch(model, batch["rgb"]).cpu() for batch in batches])
-
-    def __len__(self) -> int:
-        return len(self.rgb)
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {**self.dataset[index], "rgb": self.rgb[index]}
-
-
-def compare_images(
-    models: Mapping[str, Colorizer],
-    dataset: Dataset[dict[str, Tensor]],
-    indices: Sequence[Key],
-    *,
-    temperature: float | None = None,
-) -> dict[str, list[np.ndarray]]:
-    """The same images as each model colors them, between the grey input and the truth.
-
-    Returns:
-        (H, W, 3) uint8 images by row: "grey", the models' names, "truth".
-    """
-    rgb = torch.stack([dataset[i]["rgb"] for i in indices])
-    rows = {"grey": colored_batch(GreyBaseline(), rgb)}
-    for name, model in models.items():
-        rows[name] = colored_batch(model, rgb, temperature=temperature)
-    rows["truth"] = rgb
-    return {name: list(row.movedim(1, -1).cpu().numpy()) for name, row in rows.items()}
-
-
-class LabelledExample(NamedTuple):
-    """A picture as a net colors and labels it, beside the truth; images are (H, W, 3) uint8."""
-
-    grey: np.ndarray
-    colored: np.ndarray
-    truth: np.ndarray
-    predicted: str
-    confidence: float
-    label: str
-
-
-def labelled_examples(
-    model: Colorizer, dataset: ImageDataset, n: int = 8, *, batch_size: int = 32
-) -> list[LabelledExample]:
-    """Up to ``n`` images, half of them labelled rightly, evenly spread over the data set.
-
-    Raises:
-        InputError: when the model has no class branch or no color.
-    """
-    found: dict[bool, list[LabelledExample]] = {True: [], False: []}
-    for batch in _batches(dataset, batch_size, model.device):
-        rgb = batch["rgb"]
-        L = rgb_to_lab(rgb)[:, :1]
-        with eval_mode(model), torch.no_grad():
-            raw = model(model.pad(L))
-            logits = raw.classes
-        if logits is None:
-            raise InputError(f"model: expected one that classifies, got {type(model).__name__}")
-        confidence, predicted = logits.softmax(1).max(1)
-        colored = to_uint8(lab_to_rgb(torch.cat((L, model.decode(raw, L)), 1)))
-        pictures = [colored_batch(GreyBaseline(), rgb), colored, rgb]
-        images = [p.movedim(1, -1).cpu().numpy() for p in pictures]
-        for i, label in enumerate(batch["label"].tolist()):
-            example = LabelledExample(
-                images[0][i],
-                images[1][i],
-                images[2][i],
-                dataset.classes[int(predicted[i])],
-                float(confidence[i]),
-                dataset.classes[label],
-            )
-            found[example.predicted == example.label].append(example)
-    return [
-        examples[i] for examples in found.values() for i in spread_indices(len(examples), n // 2)
-    ]
-
-
-def spread_indices(length: int, n: int) -> list[int]:
-    """At most ``n`` indices, evenly spread over ``range(length)``: a choice nobody made by hand."""
-    n = min(n, length)
-    return [i * length // n for i in range(n)]
-
-
-def _measure(
+def evaluate_at(
     model: Colorizer,
-    batch: dict[str, Tensor],
-    temperatures: Sequence[float | None],
-    with_loss: bool,
-    judges: Sequence[Sequence[Judge]],
-) -> list[dict[str, Tensor]]:
-    rgb = batch["rgb"]
-    lab = rgb_to_lab(rgb)
-    L = lab[:, :1]
-    shared = {"colorfulness_truth": metrics.colorfulness(rgb)}
-    with torch.no_grad():
-        if with_loss:
-            x, ab = model.inputs(batch)
-            raw = model(x)
-            losses = model.losses(raw, ab, batch)
-            shared |= {name: value.expand(len(rgb)) for name, value in losses.items()}
-        else:
-            raw = model(model.pad(lab[:, : model.in_channels]))
-        logits = raw.classes
-        if logits is not None:
-            shared |= class_metrics(logits, batch["label"])
-        if not model.colors:
-            return [shared for _ in temperatures]
-        colors = [model.decode(raw, L, temperature=t) for t in temperatures]
-    pictures = [to_uint8(lab_to_rgb(torch.cat((L, ab), 1))) for ab in colors]
-    found = [
-        {**_compare(lab, ab, rgb, colored), **shared}
-        for ab, colored in zip(colors, pictures, strict=True)
+    dataset: Images,
+    metrics: Mapping[float | None, Sequence[DatasetMetric]],
+    *,
+    batch_size: int = 32,
+    with_loss: bool = False,
+    per_image: bool = False,
+) -> list[dict[str, Any]]:
+    """``evaluate`` at several temperatures, each with its own metrics, in one pass of the net."""
+    records = {temperature: _Record(chosen) for temperature, chosen in metrics.items()}
+    losses: list[tuple[int, dict[str, float]]] = []
+    with eval_mode(model), torch.no_grad():
+        for batch in load_batches(dataset, batch_size, model.device):
+            lab = rgb_to_lab(batch["rgb"])
+            if with_loss:
+                x, ab = model.inputs(batch)
+                output = model(x)
+                values = model.losses(output, ab, batch)
+                losses.append((len(lab), {name: float(v) for name, v in values.items()}))
+            else:
+                output = model(model.pad(lab[:, : model.in_channels]))
+            shared = _values_at_any_temperature(batch, output)
+            for temperature, record in records.items():
+                if model.colors:
+                    ab = model.decode(output, lab[:, :1], temperature=temperature)
+                    record.add_colors(batch, lab, ab)
+                record.add(batch, shared)
+    return [
+        {"temperature": temperature, **record.results(_weighted_means(losses), per_image)}
+        for temperature, record in records.items()
     ]
-    for own, asked, ab, colored in zip(found, judges, colors, pictures, strict=True):
-        for judge in asked:
-            own |= judge.update(batch, lab, ab, colored)
-    return found
+
+
+def evaluate_shuffled(
+    model: Colorizer,
+    dataset: Images,
+    *,
+    seed: int = 0,
+    batch_size: int = 32,
+    metrics: Sequence[DatasetMetric] = (),
+    per_image: bool = False,
+) -> dict[str, Any]:
+    """Measure a model whose every answer is given to another image of the data set.
+
+    This keeps its colorfulness and destroys its knowledge of the image: what ``evaluate`` finds
+    better than this is what the model knows. The seed fixes who gets whose ab; images must be of
+    one size.
+    """
+    record = _Record(metrics)
+    with eval_mode(model), torch.no_grad():
+        predicted = [
+            model.predict_ab(rgb_to_lab(batch["rgb"])[:, : model.in_channels]).cpu()
+            for batch in load_batches(dataset, batch_size, model.device)
+        ]
+        ab = torch.cat(predicted)[derange(sum(map(len, predicted)), seed)]
+        batches = load_batches(dataset, batch_size, model.device)
+        for batch, shuffled in zip(batches, ab.split(batch_size), strict=True):
+            record.add_colors(batch, rgb_to_lab(batch["rgb"]), shuffled.to(model.device))
+            record.add(batch, _values_at_any_temperature(batch, ModelOutput(None, None)))
+    return {"temperature": None, **record.results({}, per_image)}
+
+
+def derange(n: int, seed: int) -> Tensor:
+    """Draw a permutation of ``range(n)`` that leaves nothing in its place."""
+    if n < 2:
+        raise DataError(f"shuffled: expected at least two images, got {n}")
+    # The legacy generator, as its numbers are the same in every version of numpy.
+    order = torch.from_numpy(np.random.RandomState(seed).permutation(n))
+    donors = torch.empty_like(order)
+    donors[order] = order.roll(1)
+    return donors
 
 
 def class_metrics(logits: Tensor, label: Tensor) -> dict[str, Tensor]:
-    """``top1``, ``top5`` and ``class_loss`` of each of (N, classes) logits."""
+    """Measure ``top1``, ``top5`` and ``class_loss`` of each of (N, classes) logits."""
     return {
-        "top1": metrics.topk_correct(logits, label, 1).float(),
-        "top5": metrics.topk_correct(logits, label, 5).float(),
+        "top1": per_image_metrics.topk_correct(logits, label, 1).float(),
+        "top5": per_image_metrics.topk_correct(logits, label, 5).float(),
         "class_loss": F.cross_entropy(logits.float(), label, reduction="none"),
     }
 
 
-def _compare(lab: Tensor, ab: Tensor, rgb: Tensor, colored: Tensor) -> dict[str, Tensor]:
+class _Record:
+    """What is measured at one temperature, batch by batch."""
+
+    def __init__(self, metrics: Sequence[DatasetMetric]) -> None:
+        self._errors = PerImageMetric(color_errors)
+        self._metrics = metrics
+        self._colors = False
+        self._shared: list[dict[str, Tensor]] = []
+        self._labels: list[int] = []
+
+    def add_colors(self, batch: Mapping[str, Tensor], lab: Tensor, ab: Tensor) -> None:
+        images = ColoredBatch(batch, lab, ab, join_rgb(lab, ab))
+        for metric in (self._errors, *self._metrics):
+            metric.update(images)
+        self._colors = True
+
+    def add(self, batch: Mapping[str, Tensor], values: dict[str, Tensor]) -> None:
+        self._shared.append({name: value.cpu() for name, value in values.items()})
+        if "label" in batch:
+            self._labels += batch["label"].tolist()
+
+    def results(self, losses: Mapping[str, Any], per_image: bool) -> dict[str, Any]:
+        if not self._shared:
+            raise DataError("evaluate: expected at least one image, the data set is empty")
+        shared = concatenate(self._shared)
+        metrics = [self._errors, *self._metrics] if self._colors else []
+        results = {"n": len(shared["colorfulness_truth"]), **losses, **summarize(shared)}
+        for metric in metrics:
+            results |= metric.compute()
+        if per_image:
+            values = shared
+            for metric in metrics:
+                values |= metric.per_image()
+            results["images"] = {"label": self._labels} if self._labels else {}
+            results["images"] |= {
+                name: [float(f"{x:.4g}") for x in v.tolist()] for name, v in values.items()
+            }
+        return results
+
+
+def _values_at_any_temperature(
+    batch: Mapping[str, Tensor], output: ModelOutput
+) -> dict[str, Tensor]:
+    values = {"colorfulness_truth": per_image_metrics.colorfulness(batch["rgb"])}
+    if output.classes is not None:
+        values |= class_metrics(output.classes, batch["label"])
+    return values
+
+
+def _weighted_means(losses: Sequence[tuple[int, dict[str, float]]]) -> dict[str, Any]:
+    """Means over images of the losses of batches; they have no spread over the images."""
+    n = sum(size for size, _ in losses)
+    names = losses[0][1] if losses else {}
     return {
-        "rmse_ab": metrics.rmse_ab(ab, lab[:, 1:]),
-        "rmse_rgb": metrics.rmse_rgb(colored, rgb),
-        "psnr": metrics.psnr(colored, rgb),
-        "ssim": metrics.ssim(colored, rgb),
-        "auc": metrics.auc(ab, lab[:, 1:]),
-        "colorfulness": metrics.colorfulness(colored),
-        "colorfulness_error": metrics.colorfulness_error(colored, rgb),
+        name: {"mean": sum(size * values[name] for size, values in losses) / n} for name in names
     }
-
-
-def _summary(values: dict[str, Tensor]) -> dict[str, Any]:
-    numbers = {name: v for name, v in values.items() if name != "label"}
-    means = {name: {"mean": float(v.double().mean())} for name, v in numbers.items()}
-    for name, v in numbers.items():
-        # These come as one number a batch; they have no spread over the images.
-        if name not in ("loss", "color_loss"):
-            means[name]["std"] = float(v.double().std(correction=0))
-    return {"n": len(next(iter(values.values()))), **means}
-
-
-def _batches(dataset: Dataset[dict[str, Tensor]], batch_size: int, device: torch.device) -> Any:
-    # A generator of its own: a loader without one would draw from the global random state, and a
-    # training run that validates would not resume to the same bits.
-    loader = DataLoader(dataset, batch_size, generator=torch.Generator().manual_seed(0))
-    for batch in loader:
-        yield {name: value.to(device) for name, value in batch.items()}

@@ -1,7 +1,7 @@
 """LPIPS and FID through torchmetrics, where the weights of their nets are on this machine.
 
-Nothing is ever fetched here: weights that are missing, or are not those that were published, make
-the result say so in words.
+Nothing is ever fetched here: ``lpips_missing`` and ``fid_missing`` say which weights are missing,
+or not the published ones. They name no path of this machine, as results are published.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import re
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlparse
 
 import torch
@@ -20,8 +19,8 @@ from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 from torchvision.models import AlexNet_Weights
 
 from colorize import storage
-from colorize.checks import require_tensor
-from colorize.errors import DataError, InputError
+from colorize.evaluation.batches import ColoredBatch
+from colorize.evaluation.dataset_metrics import DatasetMetric
 
 # AlexNet's last pooling has nothing to look at in smaller images.
 SMALLEST = 31
@@ -41,82 +40,36 @@ def fid_missing() -> str | None:
     return _weights_missing("FID", "Inception", module.URL_INCEPTION_V3)
 
 
-class PerceptualMetrics:
-    """LPIPS and FID of colored images against the truth, batch by batch.
+class LPIPS:
+    """LPIPS (Zhang et al. 2018) of AlexNet, version 0.1, on the images as they are."""
 
-    LPIPS (Zhang et al. 2018) is that of AlexNet, version 0.1, on the images as they are. FID
-    (Heusel et al. 2017) is that of the 2048 features of Inception on images enlarged to 299 px; it
-    depends on the number of images and can only be compared at the same number.
+    def __init__(self) -> None:
+        self._metric = LearnedPerceptualImagePatchSimilarity("alex")
 
-    Attributes:
-        missing: for "lpips" and "fid", why it cannot be measured here; empty when both can. No path
-            of this machine is named, so it can go into published results.
+    def __call__(self, images: ColoredBatch) -> dict[str, Tensor]:
+        """Measure ``lpips`` of each image; each side must have ``SMALLEST`` pixels or more."""
+        # The net itself, for one number an image: the metric around it gives their mean only.
+        net = self._metric.to(images.rgb.device).net
+        distance = net(images.rgb.float() / 255, images.truth.float() / 255, normalize=True)
+        return {"lpips": distance.flatten()}
+
+
+class FID(DatasetMetric):
+    """FID (Heusel et al. 2017) of the 2048 features of Inception, on images enlarged to 299 px.
+
+    It depends on the number of images and can only be compared at the same number.
     """
 
     def __init__(self) -> None:
-        found = {"lpips": lpips_missing(), "fid": fid_missing()}
-        self.missing = {name: reason for name, reason in found.items() if reason is not None}
-        self._lpips = (
-            None if "lpips" in self.missing else LearnedPerceptualImagePatchSimilarity("alex")
-        )
-        self._fid = None if "fid" in self.missing else FrechetInceptionDistance(2048)
-        self._distances: list[Tensor] = []
-        self._images = 0
+        self._metric = FrechetInceptionDistance(2048)
 
-    @torch.no_grad()
-    def update(self, predicted: Tensor, target: Tensor) -> None:
-        """Take in a batch, on the device where it is.
+    def update(self, images: ColoredBatch) -> None:
+        self._metric.to(images.rgb.device)
+        self._metric.update(images.truth, real=True)
+        self._metric.update(images.rgb, real=False)
 
-        Args:
-            predicted: (N, 3, H, W) uint8, at least 31x31. target: the same shape, the truth.
-
-        Raises:
-            InputError: when a shape or type does not fit.
-        """
-        require_tensor(predicted, "predicted", shape=(None, 3, None, None))
-        require_tensor(target, "target", shape=tuple(predicted.shape))
-        if {predicted.dtype, target.dtype} != {torch.uint8}:
-            raise InputError(
-                f"LPIPS and FID: expected uint8 images, got {predicted.dtype} and {target.dtype}"
-            )
-        if min(predicted.shape[2:]) < SMALLEST:
-            raise InputError(
-                f"LPIPS: expected images of at least {SMALLEST}x{SMALLEST} pixels, "
-                f"got {tuple(predicted.shape[2:])}"
-            )
-        self._images += len(predicted)
-        if self._lpips is not None:
-            # The net itself, for one number an image: the metric around it gives their mean only.
-            net = self._lpips.to(predicted.device).net
-            distance = net(predicted.float() / 255, target.float() / 255, normalize=True)
-            self._distances.append(distance.flatten().cpu())
-        if self._fid is not None:
-            self._fid.to(predicted.device)
-            self._fid.update(target, real=True)
-            self._fid.update(predicted, real=False)
-
-    def compute(self) -> dict[str, Any]:
-        """The results over all images so far.
-
-        Returns:
-            ``{"lpips": {"mean": ..., "std": ...}, "fid": {"value": ...}}``; in place of what cannot
-            be measured, ``{"missing": reason}``. The spread is that of the images.
-
-        Raises:
-            DataError: when there were fewer than two images.
-        """
-        if self._images < 2:
-            raise DataError(f"LPIPS and FID: expected at least two images, got {self._images}")
-        results: dict[str, Any] = {
-            name: {"missing": reason} for name, reason in self.missing.items()
-        }
-        if self._lpips is not None:
-            distances = torch.cat(self._distances).double()
-            spread = float(distances.std(correction=0))
-            results["lpips"] = {"mean": float(distances.mean()), "std": spread}
-        if self._fid is not None:
-            results["fid"] = {"value": float(self._fid.compute())}
-        return results
+    def compute(self) -> dict[str, dict[str, float]]:
+        return {"fid": {"value": float(self._metric.compute())}}
 
 
 def _weights_missing(metric: str, net: str, url: str) -> str | None:

@@ -8,29 +8,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from timm.data import ImageNetInfo
-from torch import Tensor, nn
+from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as transforms
 
-from colorize.checks import require_tensor
-from colorize.errors import DataError, InputError
+from colorize.errors import DataError
+from colorize.evaluation.batches import ColoredBatch
 from colorize.evaluation.metrics import topk_correct
 from colorize.models.pretrained import imagenet_classifier
-
-
-class Recognition(NamedTuple):
-    """Which images of a batch were recognised; (N,) bool each, so that means are accuracies.
-
-    ``among_all``: the label is the most probable of the classifier's 1000 classes.
-    ``among_own``: it is the most probable of the data set's own classes.
-    """
-
-    among_all: Tensor
-    among_own: Tensor
 
 
 class Recognizer:
@@ -44,26 +33,18 @@ class Recognizer:
         classes: the data set's class names in the order of its labels, each a WordNet id or
             beginning with one: ``n02085620`` (Tiny ImageNet), ``n02085620-Chihuahua`` (Stanford
             Dogs).
-        classifier: a timm model with the 1000 classes of ImageNet-1k; None for the pretrained
-            ``imagenet_classifier()``.
 
     Attributes:
         indices: (C,) int64, the data set's classes among the classifier's.
 
     Raises:
         DataError: when a class is none of ImageNet-1k, or occurs twice.
-        InputError: when the classifier has another number of classes.
-        CheckpointError: when the package with the pretrained classifier is not installed.
+        MissingPackageError: when the package with the pretrained classifier is not installed.
     """
 
-    def __init__(self, classes: Sequence[str], classifier: nn.Module | None = None) -> None:
+    def __init__(self, classes: Sequence[str]) -> None:
         self.indices = torch.tensor(imagenet_indices(classes))
-        net: Any = imagenet_classifier() if classifier is None else classifier
-        if net.num_classes != len(imagenet_wnids()):
-            raise InputError(
-                f"classifier: expected the {len(imagenet_wnids())} classes of ImageNet-1k, "
-                f"got {net.num_classes}"
-            )
+        net: Any = imagenet_classifier()
         # Convolutions of single channels are slow in the other layout.
         self._net = net.eval().to(memory_format=torch.channels_last)
         config = net.pretrained_cfg
@@ -72,30 +53,24 @@ class Recognizer:
 
     @torch.no_grad()
     def logits(self, rgb: Tensor) -> Tensor:
-        """Of all classes: (N, 3, H, W) uint8 to (N, 1000), on the device where the images are.
-
-        Raises:
-            InputError: when the images have another shape or type.
-        """
-        require_tensor(rgb, "rgb", shape=(None, 3, None, None))
-        if rgb.dtype != torch.uint8:
-            raise InputError(f"rgb: expected uint8 images, got {rgb.dtype}")
+        """(N, 3, H, W) uint8 images to (N, 1000), on the device where they are."""
         return self._net.to(rgb.device)(self._prepared(rgb))
 
-    def correct(self, rgb: Tensor, labels: Tensor) -> Recognition:
-        """Compare with the labels, in one pass of the classifier.
+    def correct(self, rgb: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+        """Find the images whose label the classifier names, in one pass.
 
         Args:
             rgb: (N, 3, H, W) uint8. labels: (N,) integers, pointing into ``classes``.
 
-        Raises:
-            InputError: when a shape or type does not fit, or a label is no class.
+        Returns:
+            Two of (N,) bool: whether the label is the most probable of the classifier's 1000
+            classes, and whether it is the most probable of the data set's own.
         """
         logits = self.logits(rgb)
         own = self.indices.to(logits.device)
         # First among the own classes: this is where labels that are none are found.
         among_own = topk_correct(logits[:, own], labels, 1)
-        return Recognition(topk_correct(logits, own[labels], 1), among_own)
+        return topk_correct(logits, own[labels], 1), among_own
 
     def _prepared(self, rgb: Tensor) -> Tensor:
         size = [self._size]
@@ -106,6 +81,23 @@ class Recognizer:
         images = transforms.center_crop(images, size).clamp(0, 1)
         images = transforms.normalize(images, self._mean, self._std)
         return images.contiguous(memory_format=torch.channels_last)
+
+
+def measure_recognition(
+    images: ColoredBatch, recognizer: Recognizer, *, truth: bool
+) -> dict[str, Tensor]:
+    """Measure ``recognized`` and ``recognized_own`` of each image, 0 or 1: whether the classifier
+    names its class, of its 1000 and of those of the data set.
+
+    With ``truth`` also ``recognized_truth`` and ``recognized_own_truth``, of the true image.
+    """
+    values = {}
+    versions = {"": images.rgb, "_truth": images.truth} if truth else {"": images.rgb}
+    for suffix, rgb in versions.items():
+        among_all, among_own = recognizer.correct(rgb, images.batch["label"])
+        values[f"recognized{suffix}"] = among_all.float()
+        values[f"recognized_own{suffix}"] = among_own.float()
+    return values
 
 
 def imagenet_wnids() -> list[str]:
@@ -120,8 +112,8 @@ def imagenet_indices(classes: Sequence[str]) -> list[int]:
         DataError: when a class is none of them, or occurs twice.
     """
     index_of = {wnid: index for index, wnid in enumerate(imagenet_wnids())}
-    found = [re.match(r"n\d{8}(?!\d)", name) for name in classes]
-    indices = [index_of.get(match[0]) if match else None for match in found]
+    matches = [re.match(r"n\d{8}(?!\d)", name) for name in classes]
+    indices = [index_of.get(match[0]) if match else None for match in matches]
     unknown = [name for name, index in zip(classes, indices, strict=True) if index is None]
     if unknown or not classes:
         raise DataError(

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from colorize.data.bundled import bundled_dataset
 from colorize.data.dataset import ImageDataset
 from colorize.errors import DataError
-from colorize.evaluation.evaluate import spread_indices
+from colorize.evaluation.examples import spread_indices
 from colorize.experiments.build import load_splits
 from colorize.experiments.catalog import get_experiment
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,18 @@ from typing import Any
 from colorize import storage
 from colorize.data.dataset import ImageDataset
 from colorize.errors import CheckpointError, InputError
-from colorize.evaluation.dataset_metrics import field_judges, rebalanced_accuracy
-from colorize.evaluation.evaluate import SWEEP, GreyBaseline, Recolored, evaluate, sweep
-from colorize.evaluation.results import load_results, machine, save_results
+from colorize.evaluation.baselines import GreyBaseline
+from colorize.evaluation.evaluate import evaluate
+from colorize.evaluation.examples import RecoloredDataset
+from colorize.evaluation.protocol import choose_metrics
+from colorize.evaluation.results import (
+    ModelResults,
+    SplitRecord,
+    load_results,
+    machine,
+    save_results,
+)
+from colorize.evaluation.temperature import choose_temperature, sweep
 from colorize.experiments.build import (
     Splits,
     build_model,
@@ -24,7 +33,7 @@ from colorize.experiments.catalog import get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
 from colorize.experiments.files import run_files
 from colorize.experiments.presets import RECIPES
-from colorize.models import BinHead, Colorizer
+from colorize.models import Colorizer
 from colorize.models.checkpoint import load_checkpoint, set_temperature
 from colorize.report.cards import write_card
 from colorize.training.config import FitOptions
@@ -68,10 +77,10 @@ def run_experiment(
             return {}
         results = _describe_training(experiment, fitted, options)
     else:
-        before = load_results(files.results)
+        before: Mapping[str, Any] = load_results(files.results)
         results = {key: before[key] for key in _OF_TRAINING}
     model = load_checkpoint(files.tested)
-    validation_sweep = _sweep_validation(model, splits.val)
+    validation_sweep = sweep(model, splits.val)
     if experiment.choose_temperature:
         temperature = choose_temperature(validation_sweep)
         for path in (files.best, files.last):
@@ -106,21 +115,15 @@ def command(experiment: ResolvedExperiment) -> str:
     return " ".join(words)
 
 
-def measure(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
+def measure(model: Colorizer, dataset: ImageDataset) -> ModelResults:
     """Measure a model at its own temperature and at those of the sweep, and grey, on one set."""
-    temperatures = SWEEP if isinstance(model.output, BinHead) else ()
-    colors = model.output is not None
-    judges = [field_judges(dataset.classes) if colors else []]
-    judges += [[rebalanced_accuracy()] for _ in temperatures]
-    test, *swept = sweep(model, dataset, [None, *temperatures], judges=judges, per_image=colors)
-    test.setdefault("images", {})
-    grey = field_judges(dataset.classes, truth=False)
+    test = _evaluate(model, dataset) if model.colors else {**evaluate(model, dataset), "images": {}}
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "temperature": getattr(model.output, "temperature", None),
         "test": test,
-        "sweep": swept,
-        "grey": evaluate(GreyBaseline(), dataset, judges=grey, per_image=True),
+        "sweep": sweep(model, dataset),
+        "grey": _evaluate(GreyBaseline(), dataset, truth=False),
         "machine": machine(),
     }
 
@@ -158,7 +161,7 @@ def _describe_training(
     }
 
 
-def _describe_images(splits: Splits) -> dict[str, Any]:
+def _describe_images(splits: Splits) -> dict[str, SplitRecord]:
     return {
         name: {
             "images": len(part),
@@ -168,27 +171,6 @@ def _describe_images(splits: Splits) -> dict[str, Any]:
         }
         for name, part in vars(splits).items()
     }
-
-
-def _sweep_validation(model: Colorizer, val_set: ImageDataset) -> list[dict[str, Any]]:
-    """Measure all temperatures on images that are not those of the test."""
-    if not isinstance(model.output, BinHead):
-        return []
-    return sweep(model, val_set, SWEEP, judges=[[rebalanced_accuracy()] for _ in SWEEP])
-
-
-def choose_temperature(points: Sequence[Mapping[str, Any]]) -> float:
-    """Of a sweep, the temperature with the best rebalanced accuracy among those whose colorfulness
-    is within 5 % of the truth's; where that accuracy was not measured, or none is so near, the one
-    that is nearest to the truth's colorfulness.
-    """
-
-    def gap(point: Mapping[str, Any]) -> float:
-        return abs(point["colorfulness"]["mean"] / point["colorfulness_truth"]["mean"] - 1)
-
-    near = [p for p in points if gap(p) <= 0.05 and "value" in p["auc_rebalanced"]]
-    best = max(near, key=lambda p: p["auc_rebalanced"]["value"]) if near else min(points, key=gap)
-    return float(best["temperature"])
 
 
 def _test_others(
@@ -214,7 +196,7 @@ def _test_inputs(
     experiment: ResolvedExperiment, model: Colorizer, test_set: ImageDataset
 ) -> dict[str, Any]:
     """Test a classifier of color images on grey ones, and on those that other nets color."""
-    inputs = {"grey": evaluate(model, Recolored(test_set, GreyBaseline()))}
+    inputs = {"grey": evaluate(model, RecoloredDataset(test_set, GreyBaseline()))}
     for name in experiment.colored_by:
         other = replace(experiment, name=name)
         path = run_files(other).last
@@ -224,7 +206,8 @@ def _test_inputs(
                 f"not exist; train it first: python -m colorize train {name} --scale "
                 f"{experiment.scale} --seed {experiment.seed} --again"
             )
-        inputs[name] = evaluate(model, Recolored(test_set, load_checkpoint(path)))
+        colored = RecoloredDataset(test_set, load_checkpoint(path))
+        inputs[name] = evaluate(model, colored)
     return inputs
 
 
@@ -232,5 +215,10 @@ def _test_other(other: ResolvedExperiment, test_set: ImageDataset) -> dict[str, 
     path = run_files(other).best
     if not path.is_file():
         return {"missing": f"{other.run} was not trained yet"}
-    judges = field_judges(test_set.classes, truth=False)
-    return evaluate(load_checkpoint(path), test_set, judges=judges, per_image=True)
+    return _evaluate(load_checkpoint(path), test_set, truth=False)
+
+
+def _evaluate(model: Colorizer, dataset: ImageDataset, *, truth: bool = True) -> dict[str, Any]:
+    """Measure all that can be measured here, and say why the rest cannot."""
+    metrics, missing = choose_metrics(dataset, truth=truth)
+    return evaluate(model, dataset, metrics=metrics, per_image=True) | missing

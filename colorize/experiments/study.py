@@ -31,7 +31,7 @@ class Study:
     """
 
     experiments: dict[str, ResolvedExperiment]
-    results: dict[str, dict[str, Any]]
+    results: dict[str, Mapping[str, Any]]
     missing: dict[str, str]
 
     def model(self, name: str) -> Colorizer:

@@ -19,7 +19,7 @@ CONTENTS = {
     "green": "share of green: grass, leaves",
     "blue": "share of blue: sky, water",
 }
-"""What ``evaluation.dataset_metrics`` measures of the contents of an image, in words."""
+"""What ``evaluation.contents`` measures, in words."""
 
 
 def failures_table(name: str, result: Result) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from colorize.errors import InputError
-from colorize.evaluation.evaluate import LabelledExample
+from colorize.evaluation.examples import LabelledExample
 from colorize.report.figures import require_not_empty
 
 

@@ -27,7 +27,8 @@ from colorize.color.lab import rgb_to_L
 from colorize.data.dataset import ImageDataset
 from colorize.data.transforms import age_lightness
 from colorize.errors import InputError, TrainingError
-from colorize.evaluation.evaluate import class_metrics, evaluate, spread_indices
+from colorize.evaluation.evaluate import class_metrics, evaluate
+from colorize.evaluation.examples import spread_indices
 from colorize.models import Colorizer, ModelOutput
 from colorize.models.checkpoint import SUFFIX, save_checkpoint
 from colorize.training.config import FitOptions, Recipe

@@ -8,7 +8,7 @@ import numpy as np
 from accelerate import Accelerator
 
 from colorize.data.dataset import ImageDataset
-from colorize.evaluation.evaluate import compare_images, spread_indices
+from colorize.evaluation.examples import compare_images, spread_indices
 from colorize.models import Colorizer
 
 _PANELS = 4

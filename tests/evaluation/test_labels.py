@@ -14,14 +14,9 @@ from helpers.tiny import light  # noqa: F401
 from colorize.color.lab import rgb_to_lab
 from colorize.data.dataset import ImageDataset
 from colorize.errors import InputError
-from colorize.evaluation.evaluate import (
-    GreyBaseline,
-    Recolored,
-    class_metrics,
-    colored_batch,
-    evaluate,
-    labelled_examples,
-)
+from colorize.evaluation.baselines import GreyBaseline
+from colorize.evaluation.evaluate import class_metrics, evaluate
+from colorize.evaluation.examples import RecoloredDataset, colored_batch, labelled_examples
 from colorize.models import ClassificationOnlyModel, EuclideanModel, JointModel
 from colorize.training.optim import initialise
 
@@ -81,12 +76,12 @@ def test_evaluation_has_the_metrics_of_both_branches() -> None:
 
 def test_recolored_images_keep_label_and_lightness() -> None:
     images, net = _images(5, tint=tiny.RED), _joint().eval()
-    colored = Recolored(images, net, batch_size=2)
+    colored = RecoloredDataset(images, net, batch_size=2)
     rgb = torch.stack([images[i]["rgb"] for i in range(5)])
     assert len(colored) == 5
     assert torch.equal(torch.stack([colored[i]["rgb"] for i in range(5)]), colored_batch(net, rgb))
     assert [int(colored[i]["label"]) for i in range(5)] == images.labels
-    colored = Recolored(images, GreyBaseline())
+    colored = RecoloredDataset(images, GreyBaseline())
     grey = colored[2]["rgb"]
     assert int(grey.int().amax(0).sub(grey.int().amin(0)).max()) <= 1
     # A classifier of lightness sees the same picture but for rounding, one of color does not.
@@ -113,5 +108,5 @@ def test_examples_are_half_right_and_say_what_the_net_says() -> None:
         assert example.confidence == pytest.approx(float(shares[i].max()), abs=1e-5)
         assert example.grey.shape == example.colored.shape == (32, 32, 3)
         assert np.ptp(example.grey.astype(int), axis=2).max() <= 1
-    with pytest.raises(InputError, match="expected one that classifies, got EuclideanModel"):
+    with pytest.raises(InputError, match="classifies"):
         labelled_examples(EuclideanModel(width=0.02), images)

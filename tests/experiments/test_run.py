@@ -17,8 +17,10 @@ from helpers.tiny import light as light
 from colorize.color.prior import load_prior
 from colorize.data.dataset import ImageDataset
 from colorize.errors import CheckpointError, InputError, TrainingError
-from colorize.evaluation.evaluate import SWEEP, GreyBaseline, evaluate
+from colorize.evaluation.baselines import GreyBaseline
+from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.results import load_results
+from colorize.evaluation.temperature import SWEEP, choose_temperature
 from colorize.experiments import run as r
 from colorize.experiments.build import Splits, load_splits, names_digest
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
@@ -192,24 +194,13 @@ def test_a_temperature_that_is_chosen_is_that_of_validation(home: Path, few: Spl
     files = run_files(experiment)
     for train in (True, False):
         results = r.run_experiment(experiment, splits=few, train=train, options=QUIET)
-        chosen = r.choose_temperature(results["validation_sweep"])
+        chosen = choose_temperature(results["validation_sweep"])
         for path in (files.best, files.last):
             assert load_checkpoint(path).config["temperature"] == chosen
         own = results["sweep"][SWEEP.index(chosen)]
         assert results["test"]["rmse_ab"]["mean"] == pytest.approx(own["rmse_ab"]["mean"])
         # As if the default had been another one: it is chosen again.
         set_temperature(files.best, 0.7)
-
-
-def test_the_chosen_temperature_is_colorful_enough_and_then_the_most_accurate() -> None:
-    def point(temperature: float, colorfulness: float, accuracy: float | None) -> dict[str, Any]:
-        judged = {"missing": "no prior"} if accuracy is None else {"value": accuracy}
-        color = {"colorfulness": {"mean": colorfulness}, "colorfulness_truth": {"mean": 40.0}}
-        return {"temperature": temperature, **color, "auc_rebalanced": judged}
-
-    points = [point(1.0, 20, 0.9), point(0.5, 38.5, 0.6), point(0.3, 41, 0.7), point(0, 40, 0.5)]
-    assert r.choose_temperature(points) == 0.3
-    assert r.choose_temperature([point(1.0, 20, None), point(0.5, 39, None)]) == 0.5
 
 
 def test_a_net_of_other_images_is_tested_on_these_as_well(home: Path, few: Splits) -> None:

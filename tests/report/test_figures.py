@@ -16,7 +16,7 @@ from PIL import Image
 from colorize.color.bins import published_bin_centers
 from colorize.color.prior import class_weights, smooth_prior
 from colorize.errors import InputError
-from colorize.evaluation.evaluate import LabelledExample
+from colorize.evaluation.examples import LabelledExample
 from colorize.evaluation.results import load_results
 from colorize.report import figures as f
 from colorize.report.panels import comparison_grid, labelled_figure

@@ -26,7 +26,8 @@ from torch.utils.data import Dataset
 from colorize import paths
 from colorize.data.dataset import ImageDataset, Key
 from colorize.errors import ColorizeError, DataError, InputError, TrainingError
-from colorize.evaluation.evaluate import GreyBaseline, evaluate
+from colorize.evaluation.baselines import GreyBaseline
+from colorize.evaluation.evaluate import evaluate
 from colorize.models import ClassificationModel, EuclideanModel, ModelOutput, RegressionHead
 from colorize.models.base import Colorizer
 from colorize.models.checkpoint import load_checkpoint, read_info

@@ -1,0 +1,51 @@
+"""Batches of a data set, and their images as a model colors them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from colorize.color.lab import lab_to_rgb, to_uint8
+
+Images = Dataset[dict[str, Tensor]]
+
+
+class ColoredBatch(NamedTuple):
+    """A batch, and its images in the colors of a model.
+
+    Attributes:
+        batch: of the data set: ``rgb``, (N, 3, H, W) uint8, and what else there is.
+        lab: (N, 3, H, W) of the true images.
+        ab: (N, 2, H, W) of the model, CIELAB units.
+        rgb: (N, 3, H, W) uint8, the true lightness with this ab.
+    """
+
+    batch: Mapping[str, Tensor]
+    lab: Tensor
+    ab: Tensor
+    rgb: Tensor
+
+    @property
+    def truth(self) -> Tensor:
+        """(N, 3, H, W) uint8."""
+        return self.batch["rgb"]
+
+
+def load_batches(
+    dataset: Images, batch_size: int, device: torch.device
+) -> Iterator[dict[str, Tensor]]:
+    """Load a data set in its order, onto a device."""
+    # A generator of its own: a loader without one would draw from the global random state, and a
+    # training run that validates would not resume to the same bits.
+    loader = DataLoader(dataset, batch_size, generator=torch.Generator().manual_seed(0))
+    for batch in loader:
+        yield {name: value.to(device) for name, value in batch.items()}
+
+
+def join_rgb(lab: Tensor, ab: Tensor) -> Tensor:
+    """Make (N, 3, H, W) uint8 images of the lightness of lab and another ab."""
+    return to_uint8(lab_to_rgb(torch.cat((lab[:, :1], ab), 1)))

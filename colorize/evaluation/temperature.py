@@ -1,0 +1,45 @@
+"""At which temperature of the annealed mean a model colors best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from colorize.evaluation.batches import Images
+from colorize.evaluation.evaluate import evaluate_at
+from colorize.evaluation.protocol import choose_rebalanced
+from colorize.models import Colorizer
+
+SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
+
+
+def sweep(
+    model: Colorizer, dataset: Images, temperatures: Sequence[float | None] = SWEEP
+) -> list[dict[str, Any]]:
+    """Measure a model at several temperatures; nothing for a model that has none.
+
+    Returns:
+        For each temperature what ``evaluate`` returns, and ``auc_rebalanced``.
+    """
+    if not model.has_distribution:
+        return []
+    choices = {temperature: choose_rebalanced() for temperature in temperatures}
+    metrics = {temperature: choice.metrics for temperature, choice in choices.items()}
+    return [
+        point | choices[point["temperature"]].missing
+        for point in evaluate_at(model, dataset, metrics)
+    ]
+
+
+def choose_temperature(points: Sequence[Mapping[str, Any]]) -> float:
+    """Choose from a sweep the temperature with the best rebalanced accuracy among those whose
+    colorfulness is within 5 % of the truth's; where that accuracy was not measured, or none is so
+    near, the one that is nearest to the truth's colorfulness.
+    """
+
+    def gap(point: Mapping[str, Any]) -> float:
+        return abs(point["colorfulness"]["mean"] / point["colorfulness_truth"]["mean"] - 1)
+
+    near = [p for p in points if gap(p) <= 0.05 and "value" in p["auc_rebalanced"]]
+    best = max(near, key=lambda p: p["auc_rebalanced"]["value"]) if near else min(points, key=gap)
+    return float(best["temperature"])
