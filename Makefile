@@ -10,13 +10,14 @@ EXPERIMENTS ?= study-a study-a-variants
 REPEATED ?= study-a-repeated
 ARGS ?= --resume
 
-.PHONY: help install notebook experiments test lint types
+.PHONY: help install notebook experiments test lowest lint types
 
 help:
 	@echo "make notebook   run colorization.ipynb (no data set, internet or GPU needed)"
 	@echo "make experiments SCALE=small DATA=tiny-imagenet-200.zip"
 	@echo "                train and test what is missing of study A"
 	@echo "make test       run the test suite"
+	@echo "make lowest     run the tests that older dependencies failed, with the oldest that we allow"
 	@echo "make lint types check the style and the types"
 
 install: $(STAMP)
@@ -41,6 +42,15 @@ experiments: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest
+
+# All but torch, whose old builds take gigabytes. On Python 3.13 numpy 1.26 has no wheel.
+lowest: $(STAMP)
+	rm -rf $(VENV)/lowest && mkdir $(VENV)/lowest
+	grep -Ev '^(#|torch(vision)?>)' requirements.txt | sed 's/>=/==/' > $(VENV)/lowest/requirements.txt
+	$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: \
+		--target $(VENV)/lowest --requirement $(VENV)/lowest/requirements.txt
+	PYTHONPATH=$(abspath $(VENV))/lowest $(BIN)/python -m pytest tests/photo/test_hints.py \
+		tests/data/test_decode.py tests/models/test_unet.py tests/experiments/test_run.py
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

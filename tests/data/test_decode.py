@@ -243,7 +243,8 @@ def test_odd_exif_does_not_cost_the_image() -> None:
     assert big in raw or small in raw
     # The maker's name now claims to be a fraction.
     broken = raw.replace(big, struct.pack(">HH", 271, 5)).replace(small, struct.pack("<HH", 271, 5))
-    assert decode_rgb(broken, "x").shape == (5, 8, 3)
+    # Pillow before 13 reads no tag after the broken one, and does not turn the picture.
+    assert decode_rgb(broken, "x").shape in {(5, 8, 3), (8, 5, 3)}
 
 
 BIG = np.ascontiguousarray(skimage.data.chelsea())

@@ -216,7 +216,7 @@ def start(function: Callable[..., None], *arguments: Any) -> BaseProcess:
     return process
 
 
-def finish(process: BaseProcess, seconds: float = 100) -> int:
+def finish(process: BaseProcess, seconds: float = 300) -> int:
     """Wait for a process; its exit status."""
     process.join(seconds)
     if process.exitcode is None:

@@ -269,7 +269,7 @@ def test_killed_between_two_saves_and_in_a_rename_it_ends_the_same(tmp_path: Pat
     undisturbed = tiny.start(_child, whole)
     state, dice = cut / "run.state.pt", random.Random(17)
     process = tiny.start(_child, cut)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     for _ in range(2):
         before = _stamp(state)
         while _stamp(state) == before and process.is_alive() and time.monotonic() < deadline:
@@ -508,13 +508,12 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        start_new_session=True,
     )
     try:
         output = process.communicate(timeout=300)[0]
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        pytest.fail(f"killed after 300 s: {process.communicate()[0]}")
+        process.terminate()  # of the launcher, which ends its workers
+        pytest.fail(f"ended after 300 s: {process.communicate()[0]}")
     assert process.returncode == 0, output
     for i, settings in enumerate(PARALLEL):
         one = tiny.model()
