@@ -18,7 +18,6 @@ from torch import Tensor
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import DataError
 from colorize.evaluation import metrics as per_image_metrics
-from colorize.evaluation.baselines import GreyBaseline as GreyBaseline
 from colorize.evaluation.batches import ColoredBatch, Images, join_rgb, load_batches
 from colorize.evaluation.dataset_metrics import (
     DatasetMetric,
@@ -27,10 +26,6 @@ from colorize.evaluation.dataset_metrics import (
     concatenate,
     summarize,
 )
-
-# These names, and GreyBaseline, are here until the notebook imports them from their own modules.
-from colorize.evaluation.examples import compare_images as compare_images
-from colorize.evaluation.examples import labelled_examples as labelled_examples
 from colorize.models import Colorizer, ModelOutput, eval_mode
 
 
