@@ -64,7 +64,7 @@ def _remove_leftovers(target: Path) -> None:
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, requests.HTTPError):
+    if isinstance(error, requests.HTTPError) and error.response is not None:
         return f"the server says {error.response.status_code} {error.response.reason}"
     if isinstance(error, requests.RequestException):
         return f"there is no connection, or it broke off ({error})"
