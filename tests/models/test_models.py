@@ -300,7 +300,7 @@ def test_other_types_of_input_and_mixed_precision(net: Any, rgb: Tensor) -> None
     with torch.autocast("cpu", torch.bfloat16):
         loss, under = net.loss({"rgb": rgb})["loss"], net.predict_ab(L.float())
     assert loss.dtype == under.dtype == torch.float32
-    torch.testing.assert_close(loss, expected, rtol=0.05, atol=5e-3)
+    torch.testing.assert_close(loss, expected, rtol=0.2, atol=5e-3)
     assert (under - ab).abs().mean() < 0.5 * ab.abs().mean()
 
 
