@@ -53,7 +53,8 @@ def _encoded(pixels: np.ndarray, kind: str = "PNG", **options: Any) -> bytes:
 
 def _upload(app: PhotoDemo, content: bytes, name: str = "old.png") -> None:
     about = {"name": name, "type": "", "size": len(content), "last_modified": datetime.now()}
-    app.upload.value = ({**about, "content": memoryview(content)},)
+    # In place of the widget, whose value only ipywidgets 8 lets one set.
+    app.upload = SimpleNamespace(value=({**about, "content": memoryview(content)},))
 
 
 def _downloaded(app: PhotoDemo) -> tuple[str, Image.Image]:
