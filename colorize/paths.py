@@ -44,6 +44,12 @@ def shipped_checkpoints() -> Path:
     return _PACKAGE / "trained" if source is None else source / "CHECKPOINTS"
 
 
+def shipped_precalculated() -> Path | None:
+    """The priors that come with a source checkout, wherever the home is; None without one."""
+    source = checkout()
+    return None if source is None else source / "PRECALCULATED"
+
+
 def precalculated() -> Path:
     """The table of ab bins and the color priors."""
     return home() / "PRECALCULATED"

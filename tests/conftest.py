@@ -14,6 +14,8 @@ import skimage.data
 import torch
 from torch import Tensor
 
+from colorize import paths
+
 
 def pytest_configure() -> None:
     # Two threads everywhere, so that a large machine sums in the same order as a small one.
@@ -30,9 +32,11 @@ def seeded() -> Iterator[None]:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A temporary COLORIZE_HOME, not made yet."""
+    """A temporary COLORIZE_HOME, not made yet; nothing that comes with the project is found."""
     folder = tmp_path / "home"
     monkeypatch.setenv("COLORIZE_HOME", str(folder))
+    monkeypatch.setattr(paths, "shipped_checkpoints", lambda: tmp_path / "shipped")
+    monkeypatch.setattr(paths, "shipped_precalculated", lambda: None)
     return folder
 
 

@@ -101,11 +101,6 @@ def soft_encode(
     return _to_maps(indices, ab), _to_maps(_gaussian(nearest, sigma), ab)
 
 
-def nearest_bin(ab: Tensor, bin_centers: Tensor) -> Tensor:
-    """Index of the nearest bin of every pixel: (N, 2, H, W) to (N, H, W) int64."""
-    return soft_encode(ab, bin_centers, k=1)[0][:, 0]
-
-
 class ABBins:
     """A table of bins that encodes many batches: what ``soft_encode`` gives, several times faster.
 

@@ -126,8 +126,15 @@ def save_prior(
 
 
 def load_prior(name: str, *, folder: Path | None = None) -> Tensor:
-    """Read ``prior-<name>.npy`` from PRECALCULATED: (Q,) float64, sums to 1."""
+    """Read ``prior-<name>.npy``: (Q,) float64, sums to 1.
+
+    Args:
+        folder: None for PRECALCULATED, and then for that of the source checkout.
+    """
     path = (paths.precalculated() if folder is None else folder) / f"prior-{name}.npy"
+    shipped = paths.shipped_precalculated() if folder is None else None
+    if not path.is_file() and shipped is not None and (shipped / path.name).is_file():
+        path = shipped / path.name
     if not path.is_file():
         source = (
             f"fetch it with: {FETCH_IMAGENET_PRIOR}"

@@ -7,28 +7,34 @@ from typing import Any
 
 from colorize.evaluation.batches import Images
 from colorize.evaluation.evaluate import evaluate_at
-from colorize.evaluation.protocol import choose_rebalanced
+from colorize.evaluation.protocol import MetricChoice, choose_rebalanced
 from colorize.models import Colorizer
 
 SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
 
 
 def sweep(
-    model: Colorizer, dataset: Images, temperatures: Sequence[float | None] = SWEEP
+    model: Colorizer, dataset: Images, own: MetricChoice | None = None
 ) -> list[dict[str, Any]]:
-    """Measure a model at several temperatures; nothing for a model that has none.
+    """Measure a model at the temperatures of ``SWEEP``, if it has any, in one pass of the net.
+
+    Args:
+        own: metrics to measure first at the model's own temperature.
 
     Returns:
-        For each temperature what ``evaluate`` returns, and ``auc_rebalanced``.
+        For each temperature what ``evaluate`` returns and ``auc_rebalanced``; with ``own`` first
+        those metrics with the values of single images.
     """
-    if not model.has_distribution:
-        return []
-    choices = {temperature: choose_rebalanced() for temperature in temperatures}
+    choices: dict[float | None, MetricChoice] = {} if own is None else {None: own}
+    if model.has_distribution:
+        choices |= {temperature: choose_rebalanced() for temperature in SWEEP}
     metrics = {temperature: choice.metrics for temperature, choice in choices.items()}
-    return [
-        point | choices[point["temperature"]].missing
-        for point in evaluate_at(model, dataset, metrics)
-    ]
+    points = evaluate_at(model, dataset, metrics, per_image=own is not None) if metrics else []
+    for point in points:
+        if point["temperature"] is not None:
+            point.pop("images", None)
+        point |= choices[point["temperature"]].missing
+    return points
 
 
 def choose_temperature(points: Sequence[Mapping[str, Any]]) -> float:

@@ -25,7 +25,7 @@ from colorize.color.prior import (
 from colorize.data.bundled import bundled_dataset
 from colorize.data.dataset import ColorizationDataset, ImageDataset
 from colorize.data.spec import DataSpec
-from colorize.data.splits import Split
+from colorize.data.splits import SPLITS, Split
 from colorize.errors import CheckpointError
 from colorize.evaluation.results import load_results
 from colorize.experiments.experiment import ResolvedExperiment
@@ -45,46 +45,45 @@ class Splits:
     test: ImageDataset
 
 
-def load_splits(
-    experiment: ResolvedExperiment, root: Path | None = None, *, progress: bool = False
-) -> Splits:
-    """Load the images of an experiment.
+def load_splits(experiment: ResolvedExperiment, root: Path | None = None) -> Splits:
+    """Load the images of an experiment, as ``load_split``."""
+    return Splits(*(load_split(experiment, split, root) for split in SPLITS))
+
+
+def load_split(
+    experiment: ResolvedExperiment, split: Split, root: Path | None = None
+) -> ImageDataset:
+    """Load the training, validation or test images of an experiment.
 
     Args:
         root: a folder or .zip with the data set; None for ``DATA/<name>``.
     """
     spec, recipe = experiment.data, experiment.recipe
-    root = paths.data() / spec.name if root is None else root
+    train = split == "train"
+    size = recipe.crop if train else recipe.test_crop
     seed = experiment.seed if spec.reseed else 0
-
-    def load(split: Split) -> ImageDataset:
-        train = split == "train"
-        size = recipe.crop if train else recipe.test_crop
-        if spec.name == "bundled":
-            return bundled_dataset(
-                size,
-                train,
-                split=split,
-                split_by=spec.split_by,
-                seed=seed,
-                rotation=recipe.rotation,
-                zoom=recipe.zoom,
-            )
-        return ColorizationDataset(
-            root,
+    if spec.name == "bundled":
+        return bundled_dataset(
             size,
             train,
             split=split,
-            classes=spec.classes or None,
-            resize=spec.resize,
             split_by=spec.split_by,
             seed=seed,
-            progress=progress,
             rotation=recipe.rotation,
             zoom=recipe.zoom,
         )
-
-    return Splits(load("train"), load("val"), load("test"))
+    return ColorizationDataset(
+        paths.data() / spec.name if root is None else root,
+        size,
+        train,
+        split=split,
+        classes=spec.classes or None,
+        resize=spec.resize,
+        split_by=spec.split_by,
+        seed=seed,
+        rotation=recipe.rotation,
+        zoom=recipe.zoom,
+    )
 
 
 def names_digest(dataset: ImageDataset) -> str:
@@ -117,17 +116,6 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
         save_bin_centers(folder / FILE_NAME)
         save_prior(count.counts, spec.prior_name, record, folder=folder)
     return load_prior(spec.prior_name, folder=folder)
-
-
-def training_priors(spec: DataSpec, train_set: ImageDataset, folder: Path) -> dict[str, Tensor]:
-    """``training_prior`` as it is ("plain"), smoothed over the plane ("ab") and along the index of
-    the bins ("index"); all are kept in ``folder`` with their records.
-    """
-    plain = training_prior(spec, train_set, folder)
-    kinds = ("ab", "index")
-    return {"plain": plain} | {
-        kind: _smoothed(plain, spec.prior_name, kind, folder) for kind in kinds
-    }
 
 
 def _smoothed(prior: Tensor, name: str, kind: str, folder: Path) -> Tensor:

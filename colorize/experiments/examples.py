@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+from colorize import paths
 from colorize.data.bundled import bundled_dataset
 from colorize.data.dataset import ImageDataset
-from colorize.errors import DataError
 from colorize.evaluation.examples import spread_indices
-from colorize.experiments.build import load_splits
+from colorize.experiments.build import load_split
 from colorize.experiments.catalog import get_experiment
 
 
@@ -36,15 +36,20 @@ def example_images(name: str, scale: str, root: str | Path | None, n: int) -> Ex
     """Choose ``n`` images for the models of an experiment.
 
     Args:
-        root: the data set's folder or .zip; None or empty for ``DATA/<name>``. Where it is not
+        root: the data set's folder or .zip; None or empty for ``DATA/<name>``. Where that is not
             there, patches of the bundled photographs take its place, and ``source`` says so.
+
+    Raises:
+        DataError: when a root was given and is not there, or the data set cannot be read.
     """
     experiment = get_experiment(name, scale)
-    try:
-        dataset = load_splits(experiment, Path(root) if root else None).test
+    place = paths.data() / experiment.data.name
+    here = place.exists() or place.with_name(f"{place.name}.zip").exists()
+    if root or here or experiment.data.name == "bundled":
+        dataset = load_split(experiment, "test", Path(root) if root else None)
         source = f"Test images of {experiment.data.name}, evenly spaced."
         suffix = ""
-    except DataError:
+    else:
         dataset = bundled_dataset(experiment.recipe.test_crop, split=None)
         source = (
             f"The data set {experiment.data.name} is not here: these are patches of photographs "

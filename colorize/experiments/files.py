@@ -33,9 +33,9 @@ def scale_folder(folder: Path, scale: str) -> Path:
     return folder if scale == "small" else folder / scale
 
 
-def run_files(experiment: ResolvedExperiment) -> RunFiles:
-    """The files of a run below CHECKPOINTS."""
-    folder = scale_folder(paths.checkpoints(), experiment.scale) / experiment.folder
+def run_files(experiment: ResolvedExperiment, checkpoints: Path | None = None) -> RunFiles:
+    """The files of a run below CHECKPOINTS, or below another such folder."""
+    folder = scale_folder(checkpoints or paths.checkpoints(), experiment.scale) / experiment.folder
     best, last = (folder / f"{experiment.run}{end}{SUFFIX}" for end in ("", "-last"))
     return RunFiles(
         best=best,
@@ -52,6 +52,17 @@ def is_trained(experiment: ResolvedExperiment) -> bool:
 
     Weights are asked for only where they are kept (``ResolvedExperiment.keeps_weights``).
     """
-    files = run_files(experiment)
+    return _is_finished(experiment, run_files(experiment))
+
+
+def finished_files(experiment: ResolvedExperiment) -> RunFiles | None:
+    """The files of a finished run: those made here, else those that come with the project."""
+    for folder in (paths.checkpoints(), paths.shipped_checkpoints()):
+        if _is_finished(experiment, files := run_files(experiment, folder)):
+            return files
+    return None
+
+
+def _is_finished(experiment: ResolvedExperiment, files: RunFiles) -> bool:
     expected = [files.results, *([files.best] if experiment.keeps_weights else [])]
     return all(path.is_file() for path in expected) and not files.state.is_file()

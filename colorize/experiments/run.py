@@ -13,7 +13,7 @@ from colorize.errors import CheckpointError, InputError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.examples import RecoloredDataset
-from colorize.evaluation.protocol import choose_metrics
+from colorize.evaluation.protocol import MetricChoice, choose_metrics
 from colorize.evaluation.results import (
     ModelResults,
     SplitRecord,
@@ -117,13 +117,14 @@ def command(experiment: ResolvedExperiment) -> str:
 
 def measure(model: Colorizer, dataset: ImageDataset) -> ModelResults:
     """Measure a model at its own temperature and at those of the sweep, and grey, on one set."""
-    test = _evaluate(model, dataset) if model.colors else {**evaluate(model, dataset), "images": {}}
+    own = choose_metrics(dataset) if model.colors else MetricChoice([], {})
+    test, *swept = sweep(model, dataset, own)
     return {
         "parameters": sum(p.numel() for p in model.parameters()),
         "temperature": getattr(model.output, "temperature", None),
         "test": test,
-        "sweep": sweep(model, dataset),
-        "grey": _evaluate(GreyBaseline(), dataset, truth=False),
+        "sweep": swept,
+        "grey": _evaluate(GreyBaseline(), dataset),
         "machine": machine(),
     }
 
@@ -215,10 +216,10 @@ def _test_other(other: ResolvedExperiment, test_set: ImageDataset) -> dict[str, 
     path = run_files(other).best
     if not path.is_file():
         return {"missing": f"{other.run} was not trained yet"}
-    return _evaluate(load_checkpoint(path), test_set, truth=False)
+    return _evaluate(load_checkpoint(path), test_set)
 
 
-def _evaluate(model: Colorizer, dataset: ImageDataset, *, truth: bool = True) -> dict[str, Any]:
-    """Measure all that can be measured here, and say why the rest cannot."""
-    metrics, missing = choose_metrics(dataset, truth=truth)
+def _evaluate(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
+    """Measure what depends on the model and can be measured here; say why the rest cannot."""
+    metrics, missing = choose_metrics(dataset, truth=False)
     return evaluate(model, dataset, metrics=metrics, per_image=True) | missing

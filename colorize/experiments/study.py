@@ -11,10 +11,10 @@ from colorize.errors import CheckpointError, MissingPriorError
 from colorize.evaluation.results import load_results
 from colorize.experiments.build import Splits, load_splits
 from colorize.experiments.experiment import Experiment, ResolvedExperiment, resolve
-from colorize.experiments.files import is_trained, run_files
+from colorize.experiments.files import finished_files, run_files
 from colorize.experiments.run import command, run_experiment
 from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
-from colorize.experiments.study_b import SEEDS
+from colorize.experiments.study_b import SEEDS, STUDY_B
 from colorize.models import Colorizer
 from colorize.models.checkpoint import load_checkpoint
 from colorize.training.config import FitOptions
@@ -36,7 +36,8 @@ class Study:
 
     def model(self, name: str) -> Colorizer:
         """Load the trained model of a run."""
-        return load_checkpoint(run_files(self.experiments[name]).tested)
+        experiment = self.experiments[name]
+        return load_checkpoint((finished_files(experiment) or run_files(experiment)).tested)
 
 
 def run_study(
@@ -80,6 +81,13 @@ def run_study_a(
     return _run(runs, root, train, options, _loaded(known, scale))
 
 
+def data_sets(scale: str) -> list[str]:
+    """Names of what DOWNLOADER brings for the studies at a scale: images, and ImageNet's prior."""
+    experiments = (*STUDY_A.values(), *STUDY_A_VARIANTS.values(), *STUDY_B.values())
+    names = {run.data.name for run in _at_scale(experiments, scale, 0)} - {"bundled"}
+    return sorted({*names, "imagenet-prior"}) if names else []
+
+
 def _at_scale(experiments: Iterable[Experiment], scale: str, seed: int) -> list[ResolvedExperiment]:
     return [resolve(e, scale, seed) for e in experiments if scale in e.scales]
 
@@ -93,8 +101,8 @@ def _run(
 ) -> Study:
     study = Study({run.run: run for run in runs}, {}, {})
     for name, experiment in study.experiments.items():
-        if is_trained(experiment):
-            study.results[name] = load_results(run_files(experiment).results)
+        if files := finished_files(experiment):
+            study.results[name] = load_results(files.results)
         elif not train:
             study.missing[name] = f"not trained yet: {command(experiment)}"
         else:

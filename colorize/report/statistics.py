@@ -23,11 +23,6 @@ class Difference(NamedTuple):
     low: float
     high: float
 
-    @property
-    def decided(self) -> bool:
-        """Whether zero lies outside the interval."""
-        return self.low > 0 or self.high < 0
-
 
 def group_by_experiment(results: Results) -> dict[str, list[Result]]:
     """Name of the experiment -> its runs by seed; the experiments in the order of the results."""

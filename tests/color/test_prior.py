@@ -13,6 +13,7 @@ import torch
 from skimage.color import rgb2lab
 from torch import Tensor
 
+from colorize import paths
 from colorize.color import prior as p
 from colorize.color.bins import published_bin_centers
 from colorize.errors import DataError, InputError, MissingPriorError
@@ -176,3 +177,13 @@ def test_files_that_hold_no_prior(tmp_path: Path, values: np.ndarray | bytes) ->
         np.save(path, values)
     with pytest.raises(DataError, match=r"prior-x\.npy"):
         p.load_prior("x", folder=tmp_path)
+
+
+def test_a_prior_of_the_checkout_serves_another_home(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(__file__).parents[2] / "PRECALCULATED"
+    with pytest.raises(MissingPriorError):
+        p.load_prior("ncd")
+    monkeypatch.setattr(paths, "shipped_precalculated", lambda: folder)
+    assert torch.equal(p.load_prior("ncd"), p.load_prior("ncd", folder=folder))

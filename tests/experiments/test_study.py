@@ -10,6 +10,7 @@ import pytest
 from helpers import tiny
 from helpers.tiny import light as light
 
+from colorize import paths
 from colorize.errors import DataError
 from colorize.evaluation.results import save_results
 from colorize.experiments import study as s
@@ -80,3 +81,14 @@ def test_a_study_trains_what_is_missing_once(home: Path, few: Splits) -> None:
 def test_what_is_no_fault_of_one_experiment_is_raised(home: Path) -> None:
     with pytest.raises(DataError, match=r"DOWNLOADER/download\.py"):
         s.run_study("small", train=True, experiments={"euclidean": STUDY_A["euclidean"]})
+
+
+def test_results_that_come_with_the_project_are_shown_from_another_home(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """COLORIZE_HOME may be an empty folder on Drive."""
+    checkpoints = Path(__file__).parents[2] / "CHECKPOINTS"
+    monkeypatch.setattr(paths, "shipped_checkpoints", lambda: checkpoints)
+    study = s.run_study("small", train=False, experiments={"simplified": STUDY_A["simplified"]})
+    assert study.results["simplified"]["test"]["n"] == 812
+    assert study.model("simplified").config["width"] == 0.5

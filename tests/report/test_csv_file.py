@@ -18,7 +18,8 @@ from colorize.report.tables import METRICS
 
 Rows = list[dict[str, str]]
 METRIC_OF = {metric.title: key for key, metric in METRICS.items()}
-DOCUMENT = paths.shipped_checkpoints().parent / "docs" / "results.md"
+SHIPPED = paths.shipped_checkpoints()
+DOCUMENT = SHIPPED.parent / "docs" / "results.md"
 
 
 def _read(path: Path) -> Rows:
@@ -32,7 +33,7 @@ def _key(row: dict[str, str]) -> tuple[str, ...]:
 
 @pytest.fixture(scope="module")
 def rows() -> Rows:
-    return _read(paths.shipped_checkpoints() / "results.csv")
+    return _read(SHIPPED / "results.csv")
 
 
 def _mean(rows: Rows, metric: str, **columns: str) -> list[float]:
@@ -118,7 +119,7 @@ def test_the_command_writes_both_and_keeps_the_sentences(
 ) -> None:
     assert main(["results"]) == 1 and "no results" in capsys.readouterr().err
     ignored = shutil.ignore_patterns("*.safetensors", "*.csv", "*.md")
-    shutil.copytree(paths.shipped_checkpoints(), home / "CHECKPOINTS", ignore=ignored)
+    shutil.copytree(SHIPPED, home / "CHECKPOINTS", ignore=ignored)
     assert main(["results"]) == 0
     written = _read(home / "CHECKPOINTS" / "results.csv")
     assert [_key(row) for row in written] == [_key(row) for row in rows]
