@@ -1,4 +1,4 @@
-"""What training does to images: random crops, and lightness as an old photo shows it."""
+"""What training does to images: random crops, grey areas, lightness as an old photo shows it."""
 
 from __future__ import annotations
 
@@ -178,7 +178,9 @@ _DEFAULT = Aging()
 
 
 @torch.no_grad()
-def age_lightness(L: Tensor, generator: torch.Generator, aging: Aging = _DEFAULT) -> Tensor:
+def age_lightness(
+    L: Tensor, generator: torch.Generator, aging: Aging = _DEFAULT, *, share: float = 1.0
+) -> Tensor:
     """Age each image of a batch by effects of its own.
 
     Args:
@@ -186,6 +188,7 @@ def age_lightness(L: Tensor, generator: torch.Generator, aging: Aging = _DEFAULT
         generator: where everything random comes from. On the CPU, it gives the same to every
             device, but for rounding.
         aging: which effects, how often and how strong.
+        share: of the images, 0 to 1, that are aged at all.
 
     Returns:
         aged: (N, 1, H, W) in the type of L, 0..100. Images that no effect was drawn for are as
@@ -208,7 +211,44 @@ def age_lightness(L: Tensor, generator: torch.Generator, aging: Aging = _DEFAULT
     x = torch.where(on, _smooth(padded, _kernel(sigma, radius)), x)
     on, strength = draw.effect(aging.grain)
     x = torch.where(on, x + strength * _grain(draw, aging.grain_size), x)
+    if share < 1:
+        x = torch.where(draw.uniform(0, 1) < share, x, L)
     return x.clamp(0, 100).to(L.dtype)
+
+
+@torch.no_grad()
+def paint_grey(rgb: Tensor, generator: torch.Generator, share: float) -> Tensor:
+    """Turn some images of a batch into grey fields, or give them grey margins.
+
+    So the net learns that an even ground is grey. Two of seven are fields. The grey is even or
+    falls off to a side, and may have grain.
+
+    Args:
+        rgb: (N, 3, H, W) uint8, on any device.
+        generator: where everything random comes from.
+        share: of the images, above 0 and at most 1.
+
+    Returns:
+        (N, 3, H, W) uint8; the other images are as they were.
+    """
+    draw = _BatchRandom(rgb[:, :1].float(), generator)
+    height, width = rgb.shape[2:]
+    down = torch.arange(height, device=rgb.device)[:, None]
+    right = torch.arange(width, device=rgb.device)[None]
+    fate = draw.uniform(0, 1 / share)  # below 1 for that share of the images
+    inside = fate >= 2 / 7
+    for position, length in ((down, height), (right, width)):
+        for distance in (position, length - 1 - position):
+            margin = draw.uniform(0, length / 4) * (draw.uniform(0, 1) < 0.7)
+            inside = inside & (distance >= margin.floor())
+    kind = draw.uniform(0, 1)
+    grey = torch.where(kind < 0.5, draw.uniform(0, 255), torch.where(kind < 0.8, 255.0, 0.0))
+    sloping = (draw.uniform(0, 1) < 0.5).float()
+    for position, length in ((down, height), (right, width)):
+        grey = grey + sloping * draw.uniform(-40, 40) * (2 * position / length - 1)
+    grey = grey + draw.normal(0) * draw.uniform(0, 6) * (draw.uniform(0, 1) < 0.5)
+    painted = torch.where(inside, rgb, grey.round().clamp(0, 255).to(torch.uint8))
+    return torch.where(fate < 1, painted, rgb)
 
 
 class _BatchRandom:

@@ -30,7 +30,9 @@ class Recipe:
         rotation: largest rotation of a training crop, as share of a full turn.
         zoom: side of a training crop as share of the image's short side, from and to; None takes
             crops at the image's own scale.
-        aging: whether the net is shown the lightness as an old photograph has it.
+        aging: share of the images that the net is shown as an old photograph has their lightness.
+        neutral: share of the images that become a grey field or get grey margins.
+        frozen: beginnings of the names of parameters and modules that stay as they are.
         freeze_batchnorm: whether batch norm keeps the statistics that it has.
     """
 
@@ -50,7 +52,9 @@ class Recipe:
     lr_scale: Mapping[str, float] = field(default_factory=dict)
     rotation: float = 0.0
     zoom: tuple[float, float] | None = None
-    aging: bool = False
+    aging: float = 0.0
+    neutral: float = 0.0
+    frozen: tuple[str, ...] = ()
     freeze_batchnorm: bool = False
 
 

@@ -25,7 +25,7 @@ from colorize import paths
 from colorize.checks import require_choice, require_positive
 from colorize.color.lab import rgb_to_L
 from colorize.data.dataset import ImageDataset
-from colorize.data.transforms import age_lightness
+from colorize.data.transforms import age_lightness, paint_grey
 from colorize.errors import InputError, TrainingError
 from colorize.evaluation.evaluate import class_metrics, evaluate
 from colorize.evaluation.examples import spread_indices
@@ -158,11 +158,9 @@ def fit(
         mark = time.perf_counter()
         for batch in loader:
             set_learning_rate(optimizer, recipe, run.step, steps)
-            if recipe.aging:
-                part = len(run.losses) % options.accumulate
-                key = (seed, run.step, part, accelerator.process_index)
-                generator = step_generator(key, accelerator.device)
-                batch["L"] = age_lightness(rgb_to_L(batch["rgb"]), generator)
+            part = len(run.losses) % options.accumulate
+            key = (seed, run.step, part, accelerator.process_index)
+            _augment(batch, recipe, step_generator(key, accelerator.device))
             with accelerator.accumulate(net):
                 x, ab = model.inputs(batch)
                 output = net(x)
@@ -249,6 +247,14 @@ def _make_bar(name: str, run: Progress, steps: int, accelerator: Accelerator) ->
     return tqdm(
         total=steps, initial=run.step, desc=name, unit="step", mininterval=1.0, disable=hidden
     )
+
+
+def _augment(batch: dict[str, Tensor], recipe: Recipe, generator: torch.Generator) -> None:
+    if recipe.neutral:
+        batch["rgb"] = paint_grey(batch["rgb"], generator, recipe.neutral)
+    if recipe.aging:
+        L = rgb_to_L(batch["rgb"])
+        batch["L"] = age_lightness(L, generator, share=float(recipe.aging))
 
 
 def _read_values(

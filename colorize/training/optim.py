@@ -43,13 +43,22 @@ def initialise(model: nn.Module, scheme: str) -> None:
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer of a recipe, with a group of parameters for each factor of the rate.
 
+    Frozen parameters are in no group, and need no gradient from now on.
+
     Raises:
-        InputError: when there is no such optimizer, or a prefix in ``lr_scale`` names nothing.
+        InputError: when there is no such optimizer, or a prefix in ``lr_scale`` or ``frozen`` names
+            nothing.
     """
     require_choice(recipe.optimizer, "optimizer", OPTIMIZERS)
     groups: dict[float, list[nn.Parameter]] = {}
     unused = set(recipe.lr_scale)
+    for prefix in recipe.frozen:
+        if not any(name.startswith(prefix) for name, _ in model.named_parameters()):
+            raise InputError(f"frozen: no parameter's name starts with {prefix}")
     for name, parameter in model.named_parameters():
+        if name.startswith(tuple(recipe.frozen)):
+            parameter.requires_grad_(False)
+            continue
         prefix = next((p for p in recipe.lr_scale if name.startswith(p)), None)
         unused.discard(prefix or "")
         factor = 1.0 if prefix is None else recipe.lr_scale[prefix]
@@ -103,10 +112,9 @@ def make_average(model: nn.Module, decay: float) -> AveragedModel:
 def set_train_mode(model: nn.Module, recipe: Recipe) -> None:
     """Put a model in training mode, all but a batch norm that keeps its statistics."""
     model.train()
-    if recipe.freeze_batchnorm:
-        for module in model.modules():
-            if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                module.eval()
+    for name, module in model.named_modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.train(not recipe.freeze_batchnorm and not name.startswith(tuple(recipe.frozen)))
 
 
 def _fan_up(layer: nn.ConvTranspose2d) -> float:

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage, stats
 from torch import Tensor
 
-from colorize.data.transforms import Aging, age_lightness
+from colorize.data.transforms import Aging, age_lightness, paint_grey
 from colorize.errors import InputError
 
 NEVER = (0.0, 1.0, 1.0)
@@ -169,3 +169,31 @@ def test_aging_out_of_range(wrong: dict[str, Any], text: str) -> None:
         Aging(**wrong)
     with pytest.raises(InputError, match=r"^L:"):
         age_lightness(torch.zeros(1, 3, 8, 8), generator())
+
+
+def test_a_share_of_the_images_is_aged(L: Tensor) -> None:
+    many = L.repeat(250, 1, 1, 1)
+    every = age_lightness(many, generator(1))
+    some = age_lightness(many, generator(1), share=0.3)
+    kept = (some == many).flatten(1).all(1)
+    assert torch.equal(some[~kept], every[~kept])
+    untouched = float((every == many).flatten(1).all(1).float().mean())
+    assert float((~kept).float().mean()) == pytest.approx(0.3 * (1 - untouched), abs=0.06)
+
+
+def test_fields_and_margins_are_grey_and_the_rest_stays() -> None:
+    rgb = torch.randint(0, 256, (700, 3, 24, 32), dtype=torch.uint8, generator=generator())
+    rgb[:, 0] = 255 - rgb[:, 1]  # no pixel is grey
+    painted = paint_grey(rgb, generator(2), 0.5)
+    assert torch.equal(painted, paint_grey(rgb, generator(2), 0.5))
+    changed = (painted != rgb).any(1)
+    grey = (painted[:, 0] == painted[:, 1]) & (painted[:, 1] == painted[:, 2])
+    assert torch.equal(changed, grey)
+    fields = grey.flatten(1).all(1)
+    margins = grey.flatten(1).any(1) & ~fields
+    # Of a margin with four sides, one in a hundred has none.
+    assert float(fields.float().mean()) == pytest.approx(0.5 * 2 / 7, abs=0.05)
+    assert float(margins.float().mean()) == pytest.approx(0.5 * 5 / 7, abs=0.06)
+    assert not grey[margins][:, 6:18, 8:24].any()
+    shades = painted[fields][:, 0].float()
+    assert shades.mean((1, 2)).std() > 50 and shades.std((1, 2)).max() > 5

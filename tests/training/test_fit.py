@@ -230,6 +230,17 @@ def test_only_the_seed_changes_what_is_learned(tmp_path: Path) -> None:
     assert tiny.largest_difference(other, weights["as it is"]) > 1e-3
 
 
+def test_what_is_frozen_stays_to_the_bit(tmp_path: Path) -> None:
+    net = tiny.model()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
+    tiny.run(tmp_path, net=net, frozen=("trunk.0", "trunk.4"), epochs=2)
+    for name, value in net.state_dict().items():
+        frozen = name.startswith(("trunk.0.", "trunk.4.")) or "weights" in name or "bin" in name
+        assert torch.equal(value, before[name]) == frozen, name
+    with pytest.raises(InputError, match="frozen"):
+        tiny.run(tmp_path / "other", frozen=("nothing",))
+
+
 def test_frozen_batch_norm_keeps_its_statistics_also_after_a_validation(tmp_path: Path) -> None:
     for frozen in (True, False):
         net = _euclidean()
@@ -354,7 +365,8 @@ def test_the_state_of_another_run_is_refused(unfinished: Path) -> None:
     before = _contents(unfinished)
     changes: list[dict[str, Any]] = [
         *({"lr": 2e-3}, {"epochs": 7}, {"batch_size": 2}, {"ema": 0}, {"optimizer": "adam"}),
-        *({"freeze_batchnorm": True}, {"aging": True}, {"seed": 1}),
+        *({"freeze_batchnorm": True}, {"aging": 1.0}, {"neutral": 0.5}, {"seed": 1}),
+        {"frozen": ("trunk.0",)},
         *({"train": tiny.train_set(13)}, {"train": tiny.dataset(14, first=30, train=True)}),
         *({"net": _dropout()}, {"net": EuclideanModel(width=0.125)}),
     ]
