@@ -52,9 +52,9 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     require_choice(recipe.optimizer, "optimizer", OPTIMIZERS)
     groups: dict[float, list[nn.Parameter]] = {}
     unused = set(recipe.lr_scale)
-    for prefix in recipe.frozen:
-        if not any(name.startswith(prefix) for name, _ in model.named_parameters()):
-            raise InputError(f"frozen: no parameter's name starts with {prefix}")
+    for start in recipe.frozen:
+        if not any(name.startswith(start) for name, _ in model.named_parameters()):
+            raise InputError(f"frozen: no parameter's name starts with {start}")
     for name, parameter in model.named_parameters():
         if name.startswith(tuple(recipe.frozen)):
             parameter.requires_grad_(False)
