@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from colorize.color.bins import published_bin_centers
+from colorize.color.bins import ABBins, published_bin_centers
 from colorize.evaluation import metrics
 from colorize.evaluation.batches import ColoredBatch
 
@@ -82,6 +82,43 @@ class RebalancedAccuracy(DatasetMetric):
         right, whole = concatenate(self._sums).values()
         value = right.sum() / whole.sum()
         return {"auc_rebalanced": value + (right - value * whole) / whole.mean()}
+
+
+class CellAccuracy(DatasetMetric):
+    """``auc_cells``: the mean accuracy of the pixels of each cell of ab, over the set's own cells.
+
+    It is ``auc_rebalanced`` by the prior of the data set itself, but that no cell counts which has
+    too few pixels to say anything. With ImageNet's prior a few pixels of colors that are rare there
+    outweigh a whole data set.
+
+    Args:
+        bin_centers: (Q, 2), whose nearest pixels make the cells; None for the published table.
+        fewest: pixels of a cell that counts.
+    """
+
+    def __init__(self, bin_centers: Tensor | None = None, *, fewest: int = 100) -> None:
+        bin_centers = published_bin_centers() if bin_centers is None else bin_centers
+        self._bins = ABBins(bin_centers)
+        self._fewest = fewest
+        self._sums = torch.zeros(2, len(bin_centers), dtype=torch.float64)
+
+    def update(self, images: ColoredBatch) -> None:
+        true_ab = images.lab[:, 1:]
+        cells = self._bins.nearest(true_ab).flatten().cpu()
+        accuracy = metrics.pixel_auc(images.ab, true_ab).double().flatten().cpu()
+        self._sums += torch.stack(
+            [
+                torch.bincount(cells, weights, minlength=self._sums.shape[1])
+                for weights in (accuracy, torch.ones_like(accuracy))
+            ]
+        )
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        right, pixels = self._sums
+        counted = pixels >= self._fewest
+        left_out = int((~counted & (pixels > 0)).sum())
+        value = float((right / pixels)[counted].mean())
+        return {"auc_cells": {"value": value, "cells": int(counted.sum()), "left_out": left_out}}
 
 
 def color_errors(images: ColoredBatch) -> dict[str, Tensor]:

@@ -45,7 +45,7 @@ def auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
     Args:
         predicted_ab: (N, 2, H, W), CIELAB units. ab: the same shape, the truth.
     """
-    return _pixel_auc(predicted_ab, ab).flatten(1).mean(1)
+    return pixel_auc(predicted_ab, ab).flatten(1).mean(1)
 
 
 def weighted_auc_sums(
@@ -64,7 +64,7 @@ def weighted_auc_sums(
     Returns:
         numerator: (N,), sum of weight times accuracy. denominator: (N,), sum of the weights.
     """
-    accuracy = _pixel_auc(predicted_ab, ab)
+    accuracy = pixel_auc(predicted_ab, ab)
     weights = pixel_weights.float()
     return (weights * accuracy).flatten(1).sum(1), weights.flatten(1).sum(1)
 
@@ -171,7 +171,7 @@ def colorfulness_error(predicted: Tensor, target: Tensor) -> Tensor:
     return (colorfulness(predicted) - colorfulness(target)).abs()
 
 
-def _pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
+def pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
     """(N, H, W): the integral for one pixel, in closed form."""
     require_tensor(predicted_ab, "predicted_ab", shape=(None, 2, None, None), floating=True)
     require_tensor(ab, "ab", shape=tuple(predicted_ab.shape), floating=True)

@@ -8,12 +8,12 @@ import torch
 
 from colorize.color.bins import published_bin_centers
 from colorize.evaluation.batches import ColoredBatch
-from colorize.evaluation.dataset_metrics import RebalancedAccuracy
+from colorize.evaluation.dataset_metrics import CellAccuracy, DatasetMetric, RebalancedAccuracy
 
 CENTERS = published_bin_centers().double().numpy()
 
 
-def _show(metric: RebalancedAccuracy, predicted: np.ndarray, truth: np.ndarray) -> None:
+def _show(metric: DatasetMetric, predicted: np.ndarray, truth: np.ndarray) -> None:
     L = torch.full((len(truth), 1, *truth.shape[2:]), 50.0)
     lab = torch.cat((L, torch.from_numpy(truth)), 1)
     metric.update(ColoredBatch({"rgb": lab}, lab, torch.from_numpy(predicted), lab))
@@ -78,3 +78,26 @@ def test_values_of_images_tell_how_uncertain_the_rebalanced_accuracy_is() -> Non
     one, other = (right[drawn].sum(1) / whole[drawn].sum(1) for right, whole in sums)
     paired = per_image[0] - per_image[1]
     assert paired.std(ddof=1) / np.sqrt(200) == pytest.approx((one - other).std(), rel=0.15)
+
+
+def test_every_cell_of_the_set_weighs_the_same_and_small_ones_are_left_out() -> None:
+    rng = np.random.default_rng(4)
+    metric = CellAccuracy(fewest=10)
+    truths = [rng.normal(0, 25, (n, 2, 12, 10)).astype(np.float32) for n in (3, 2)]
+    cells, accuracies = [], []
+    for truth in truths:
+        predicted = truth + rng.normal(0, 20, truth.shape).astype(np.float32)
+        _show(metric, predicted, truth)
+        one_each = np.arange(1.0, len(CENTERS) + 1)  # tells the cells apart by their weights
+        weight, accuracy = _brute_force(predicted, truth, one_each)
+        cells.append((1 / weight).round().astype(int).ravel() - 1)
+        accuracies.append(accuracy.ravel())
+    cell, accuracy = np.concatenate(cells), np.concatenate(accuracies)
+    pixels = np.bincount(cell, minlength=len(CENTERS))
+    means = [accuracy[cell == index].mean() for index in np.flatnonzero(pixels >= 10)]
+    assert 3 < len(means) < (pixels > 0).sum()
+    assert metric.compute()["auc_cells"] == {
+        "value": pytest.approx(np.mean(means), rel=1e-6),
+        "cells": len(means),
+        "left_out": (pixels > 0).sum() - len(means),
+    }
