@@ -9,9 +9,11 @@ from __future__ import annotations
 import io
 import os
 import struct
+import warnings
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import BinaryIO
@@ -21,6 +23,7 @@ import torch
 from PIL import ExifTags, Image, ImageFile
 
 from colorize.color.lab import rgb_to_lab
+from colorize.data.color_profile import to_srgb
 from colorize.errors import ImageError
 
 GREY_LIMIT = 5.0
@@ -96,6 +99,52 @@ def decode_rgb(
         if image.format == "JPEG" and min(image.size) >= 2 * target:
             image.draft(None, short_side_to(*image.size, 2 * target))
         return _finish(image, name, target)
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """The pixels of a file.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 sRGB, upright; transparent pixels have their own color.
+        alpha: (H, W) uint8, 255 is opaque; None when the file has none.
+        icc: sRGB profile for a result; None when the file has no profile.
+        notes: what was left out or changed, for the user.
+    """
+
+    rgb: np.ndarray
+    alpha: np.ndarray | None = None
+    icc: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def decode(encoded: bytes, name: str) -> Decoded:
+    """Decode a file to sRGB and alpha.
+
+    The first of several pages or frames is read. 16 bits become 8. A color profile that is not sRGB
+    is applied by relative colorimetric intent with black point compensation.
+
+    Args:
+        encoded: the content of the file.
+        name: what to call the image in errors.
+    """
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        # A scan of more than 89 megapixels is no attack. Pillow itself refuses twice as many.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        decoded = _decode(encoded, name)
+    spoken = dict.fromkeys(str(warning.message).strip() for warning in warned)
+    return replace(decoded, notes=(*decoded.notes, *spoken))
+
+
+def read_bytes(source: str | os.PathLike[str] | bytes, name: str) -> bytes:
+    """Read a file that may be an image; bytes are given back as they are."""
+    if isinstance(source, bytes):
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name}: expected an image file, got: {error.strerror}") from error
 
 
 def is_grey(rgb: np.ndarray) -> bool:
@@ -243,3 +292,47 @@ def _from_grey16(image: Image.Image, name: str) -> Image.Image:
     if isinstance(transparent := image.info.get("transparency"), int):
         grey[values == transparent] = 255
     return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
+
+
+def _decode(encoded: bytes, name: str) -> Decoded:
+    rgb = decode_rgb(encoded, name)
+    # decode_rgb has read all of it without an error, so nothing is checked again.
+    with Image.open(io.BytesIO(encoded)) as image:
+        image.load()
+        alpha = None
+        if image.has_transparency_data:
+            rgb, alpha = _split_alpha(image, rgb, name)
+        rgb, icc, notes = to_srgb(image, rgb, lambda layer: _upright(layer, image, name))
+        if _has_more(image):
+            notes.insert(0, "the first of its pages or frames was taken")
+    return Decoded(rgb, alpha, icc, tuple(notes))
+
+
+def _has_more(image: Image.Image) -> bool:
+    # A phone's JPEG carries its preview or its brightness map as further images (MPO).
+    if image.format == "MPO":
+        return False
+    try:
+        return getattr(image, "n_frames", 1) > 1
+    except (*_DECODER_ERRORS, LookupError):
+        return True  # a second page that is damaged
+
+
+def _split_alpha(image: Image.Image, rgb: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
+    if image.mode.startswith("I"):
+        opaque = np.asarray(image) != image.info["transparency"]
+        mask = Image.fromarray(opaque.astype(np.uint8) * 255)
+    else:
+        layer = image.convert("RGBA")
+        mask = layer.getchannel("A")
+        rgb = _upright(layer.convert("RGB"), image, name)
+    return rgb, np.ascontiguousarray(_upright(mask, image, name)[..., 0])
+
+
+def _upright(layer: Image.Image, image: Image.Image, name: str) -> np.ndarray:
+    """Turn a layer that was made from the pixels of ``image`` upright.
+
+    Pillow turns a TIFF, and only a TIFF, when it loads it; the orientation is then 1.
+    """
+    layer.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return decode_rgb(layer, name)
