@@ -38,7 +38,9 @@ def train(arguments: list[str]) -> int:
         help=f"{', '.join(GROUPS)} (groups), or of: {', '.join(EXPERIMENTS)}",
     )
     parser.add_argument("--scale", choices=SCALES, default="small")
-    parser.add_argument("--data", type=Path, help="folder or .zip (default: DATA/<set>)")
+    parser.add_argument(
+        "--data", type=Path, nargs="+", help="folders or .zips (default: those in DATA)"
+    )
     parser.add_argument("--recipe", choices=sorted(RECIPES), help="default: that of the scale")
     parser.add_argument("--epochs", type=float, help="default: that of the scale")
     parser.add_argument(
@@ -92,6 +94,7 @@ def _changed(experiment: ResolvedExperiment, options: argparse.Namespace) -> Res
 
 
 def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> None:
+    from colorize.experiments.build import load_splits
     from colorize.experiments.files import is_trained, scale_folder
     from colorize.experiments.run import run_experiment
     from colorize.report.tables import metrics_table
@@ -110,8 +113,15 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
         cpu=options.cpu,
         half=not options.full_precision,
     )
+    splits = load_splits(experiment, options.data)
+    for part in vars(splits).values():
+        print(part.summary())
     results = run_experiment(
-        experiment, options.data, train=not options.test, resume=options.resume, options=settings
+        experiment,
+        splits=splits,
+        train=not options.test,
+        resume=options.resume,
+        options=settings,
     )
     if results:
         print(metrics_table({experiment.run: results}))

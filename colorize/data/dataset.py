@@ -18,8 +18,9 @@ from tqdm.auto import tqdm
 from colorize.checks import require_choice
 from colorize.data.cache import CacheBuilder, PixelCache
 from colorize.data.decode import decode_rgb, is_grey
+from colorize.data.joined import Roots, listed_roots, open_roots
 from colorize.data.labels import list_images
-from colorize.data.sources import Rejected, in_threads, open_source
+from colorize.data.sources import Rejected, in_threads
 from colorize.data.splits import SPLITS, Split, SplitBy, content_digest, split_images
 from colorize.data.summary import by_class, by_reason, count, listed
 from colorize.data.transforms import RandomCrop, scramble
@@ -64,6 +65,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         names: one per image, relative to the root.
         grey: names of grey images that were left out.
         rejected: files that cannot be used, with reasons.
+        notes: what else is worth knowing, for ``summary``.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         self.names: list[str] = []
         self.grey: list[str] = []
         self.rejected: list[Rejected] = []
+        self.notes: list[str] = []
         self._drop_grey = grey == "drop"
         self._cache: PixelCache | None = None
 
@@ -161,6 +164,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         if self.rejected:
             lines.append(f"  rejected: {len(self.rejected)}")
             lines += [f"    {line}" for line in by_reason(self.rejected)]
+        lines += [f"  {note}" for note in self.notes]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -194,21 +198,24 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
 
 
 class ColorizationDataset(ImageDataset):
-    """Images below a folder or inside a .zip, labelled by their folders.
+    """Images below folders or inside .zips, labelled by their folders.
 
     Everything is opened and decoded once when the object is made: what cannot be used goes to
     ``rejected`` with its reason, what is grey to ``grey``. See ``ImageDataset`` for items and
     attributes, and ``colorize.data.labels`` for which folder is the class.
 
     Args:
-        root: a folder or a .zip, which is read as it is.
+        root: a folder or a .zip, which is read as it is; or several in a list. The names of their
+            images then begin with those of the sources; classes of one name are one class.
         size: side of the square crop, in pixels. An image whose short side is smaller is enlarged
             to it (bicubic).
         train: random crops, and every other one flipped, in place of the center crop.
         split: ``"train"``, ``"val"`` or ``"test"`` of the division; None for all. Files of another
             split are not decoded, so the damaged ones among them are not in ``rejected``.
         split_by: ``"content"`` divides each class into 80, 10 and 10 % by the content of the
-            files. ``"folders"`` goes by those named train, val and test. ``"tail"`` is study B's,
+            files. ``"folders"`` goes by those named train, val and test; of several roots, those
+            that lack val or test give training images only, if another has both, and so do those
+            that have no such folder (``summary`` says what was taken). ``"tail"`` is study B's,
             kept to show what is wrong with it: the last 10 % of the files, sorted by class and
             name, are for testing, and so hold only the last classes.
         classes: names of the classes to keep; None for all. Sorted, they are the labels. The
@@ -225,7 +232,7 @@ class ColorizationDataset(ImageDataset):
 
     def __init__(
         self,
-        root: str | os.PathLike[str],
+        root: Roots,
         size: int,
         train: bool = False,
         *,
@@ -240,7 +247,7 @@ class ColorizationDataset(ImageDataset):
         rotation: float = 0.0,
         zoom: tuple[float, float] | None = None,
     ) -> None:
-        origin = Path(root).name or os.fspath(root)
+        origin = " + ".join(Path(one).name or os.fspath(one) for one in listed_roots(root))
         if split is not None:
             how = {"tail": " by name", "folders": " by folder"}.get(split_by, "")
             origin += f", split {require_choice(split, 'split', SPLITS)}{how}"
@@ -251,7 +258,7 @@ class ColorizationDataset(ImageDataset):
             raise InputError(f"cache: expected True, False or 'auto', got {cache!r}")
         super().__init__(origin, size, train, grey=grey, rotation=rotation, zoom=zoom)
         self.resize = resize
-        self._source = open_source(root)
+        self._source = open_roots(root)
         self._digests: dict[str, bytes] = {}
         class_of, self.rejected = list_images(self._source)
         self._set_classes(_kept_classes(classes, set(class_of.values())))
@@ -278,6 +285,7 @@ class ColorizationDataset(ImageDataset):
         divided = kept if split_by == "tail" else class_of
         division = split_images(self._source, divided, split_by, seed)
         self.rejected += division.rejected
+        self.notes += division.notes
         kept = {name: kept[name] for name in kept if division.split_of.get(name) == split}
         self._digests = {name: division.digests[name] for name in kept if name in division.digests}
         return kept

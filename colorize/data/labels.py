@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import NamedTuple
 
-from colorize.data.sources import Rejected, Source
+from colorize.data.joined import JoinedSource, Source
+from colorize.data.sources import Rejected
 from colorize.data.splits import SPLITS
 from colorize.errors import DataError
 
@@ -24,7 +25,17 @@ class Labelled(NamedTuple):
 
 
 def list_images(source: Source) -> Labelled:
-    """List the files of a source that may be images with their classes, and the rest."""
+    """List the files of a source that may be images with their classes, and the rest.
+
+    Of several sources each is listed for itself; what they call alike is one class.
+    """
+    if isinstance(source, JoinedSource):
+        joined = Labelled({}, [])
+        for name, part in source.parts.items():
+            class_of, rejected = list_images(part)
+            joined.class_of.update({f"{name}/{file}": label for file, label in class_of.items()})
+            joined.rejected.extend(Rejected(f"{name}/{file}", why) for file, why in rejected)
+        return joined
     listing = source.listing()
     annotations = read_annotations([rejected.name for rejected in listing.rejected], source)
     labelled = classes_from_folders(listing.images, source.name, annotations)

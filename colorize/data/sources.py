@@ -183,10 +183,7 @@ class ZipSource:
         return self._archive
 
 
-Source = FolderSource | ZipSource
-
-
-def open_source(root: str | os.PathLike[str]) -> Source:
+def open_source(root: str | os.PathLike[str]) -> FolderSource | ZipSource:
     """Open a folder or .zip as a source of files; ``photos`` also finds ``photos.zip``.
 
     Raises:

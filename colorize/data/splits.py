@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
 from typing import Literal, NamedTuple, get_args
 
-from colorize.data.sources import Rejected, Source, in_threads
+from colorize.data.joined import JoinedSource, Source, join_folder_splits
+from colorize.data.sources import Rejected, in_threads
 from colorize.errors import DataError, ImageError
 
 Split = Literal["train", "val", "test"]
@@ -21,11 +22,12 @@ SplitBy = Literal["content", "folders", "tail", "patch"]
 
 
 class Division(NamedTuple):
-    """The split of every file that can be read, the digests of those that were, and the rest."""
+    """The split of every file that is used, digests of those read, the rest, and what was taken."""
 
     split_of: dict[str, str]
     digests: dict[str, bytes]
     rejected: list[Rejected]
+    notes: list[str]
 
 
 def split_images(
@@ -41,7 +43,7 @@ def split_images(
     if split_by == "tail":
         # By class first, as in a data set whose files lie below their classes.
         splits = assign_splits_by_name([f"{label}/{name}" for name, label in class_of.items()])
-        return Division(dict(zip(names, splits, strict=True)), {}, [])
+        return Division(dict(zip(names, splits, strict=True)), {}, [], [])
 
     def digest(name: str) -> bytes | Rejected:
         try:
@@ -56,12 +58,19 @@ def split_images(
             rejected.append(result)
         else:
             digests[name] = result
-    if split_by == "folders":
+    notes: list[str] = []
+    if split_by == "folders" and isinstance(source, JoinedSource):
+        split_of, notes = join_folder_splits(_splits_by_source(digests), digests)
+        splits = _with_test(list(split_of.values()), [digests[name] for name in split_of])
+        split_of = dict(zip(split_of, splits, strict=True))
+    elif split_by == "folders":
         splits = assign_splits_by_folder(list(digests), list(digests.values()))
+        split_of = dict(zip(digests, splits, strict=True))
     else:
         classes = [class_of[name] for name in digests]
         splits = assign_splits(list(digests.values()), classes, seed)
-    return Division(dict(zip(digests, splits, strict=True)), digests, rejected)
+        split_of = dict(zip(digests, splits, strict=True))
+    return Division(split_of, digests, rejected, notes)
 
 
 def content_digest(data: bytes) -> bytes:
@@ -128,22 +137,52 @@ def assign_splits_by_folder(names: Sequence[str], digests: Sequence[bytes]) -> l
     """
     splits: list[str] = []
     for name in names:
-        folders = [part.lower() for part in PurePosixPath(name).parts[:-1]]
-        split = next((folder for folder in folders if folder in SPLITS), None)
+        split = _folder_split(name)
         if split is None:
-            raise DataError(
-                f"{name}: expected all images below folders train, val or test, as "
-                'split_by="folders" has it; use split_by="content"'
-            )
+            raise _outside_folders(name)
         splits.append(split)
-    if "test" not in splits:
-        held_out = sorted({d for d, s in zip(digests, splits, strict=True) if s == "val"})
-        tested = set(held_out[::2])
-        splits = [
-            "test" if split == "val" and digest in tested else split
-            for digest, split in zip(digests, splits, strict=True)
-        ]
-    return splits
+    return _with_test(splits, digests)
+
+
+def _splits_by_source(names: Iterable[str]) -> dict[str, str | None]:
+    """The split that each file of several sources has in its own; None in one without any.
+
+    A source may be such a folder itself.
+    """
+    split_of: dict[str, str | None] = {}
+    for name in names:
+        source, _, inside = name.partition("/")
+        split_of[name] = _folder_split(inside) or _folder_split(f"{source}/x")
+    divided = {name.partition("/")[0] for name, split in split_of.items() if split}
+    outside = [name for name, split in split_of.items() if split is None]
+    for name in outside:
+        if not divided or name.partition("/")[0] in divided:
+            raise _outside_folders(name)
+    return split_of
+
+
+def _folder_split(name: str) -> str | None:
+    folders = (part.lower() for part in PurePosixPath(name).parts[:-1])
+    return next((folder for folder in folders if folder in SPLITS), None)
+
+
+def _outside_folders(name: str) -> DataError:
+    return DataError(
+        f"{name}: expected all images below folders train, val or test, as "
+        'split_by="folders" has it; use split_by="content"'
+    )
+
+
+def _with_test(splits: Sequence[str], digests: Sequence[bytes]) -> list[str]:
+    """Halve ``val`` by content where there is no ``test``."""
+    if "test" in splits:
+        return list(splits)
+    held_out = sorted({d for d, s in zip(digests, splits, strict=True) if s == "val"})
+    tested = set(held_out[::2])
+    return [
+        "test" if split == "val" and digest in tested else split
+        for split, digest in zip(splits, digests, strict=True)
+    ]
 
 
 def _tenth(number: int) -> int:

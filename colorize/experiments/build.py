@@ -24,6 +24,7 @@ from colorize.color.prior import (
 )
 from colorize.data.bundled import bundled_dataset
 from colorize.data.dataset import ColorizationDataset, ImageDataset
+from colorize.data.joined import Roots
 from colorize.data.spec import DataSpec
 from colorize.data.splits import SPLITS, Split
 from colorize.errors import CheckpointError
@@ -45,18 +46,18 @@ class Splits:
     test: ImageDataset
 
 
-def load_splits(experiment: ResolvedExperiment, root: Path | None = None) -> Splits:
+def load_splits(experiment: ResolvedExperiment, root: Roots | None = None) -> Splits:
     """Load the images of an experiment, as ``load_split``."""
     return Splits(*(load_split(experiment, split, root) for split in SPLITS))
 
 
 def load_split(
-    experiment: ResolvedExperiment, split: Split, root: Path | None = None
+    experiment: ResolvedExperiment, split: Split, root: Roots | None = None
 ) -> ImageDataset:
     """Load the training, validation or test images of an experiment.
 
     Args:
-        root: a folder or .zip with the data set; None for ``DATA/<name>``.
+        root: a folder or .zip with the data set, or several; None for those in DATA.
     """
     spec, recipe = experiment.data, experiment.recipe
     train = split == "train"
@@ -73,7 +74,7 @@ def load_split(
             zoom=recipe.zoom,
         )
     return ColorizationDataset(
-        paths.data() / spec.name if root is None else root,
+        spec.roots if root is None else root,
         size,
         train,
         split=split,

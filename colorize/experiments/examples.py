@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from colorize import paths
 from colorize.data.bundled import bundled_dataset
 from colorize.data.dataset import ImageDataset
 from colorize.evaluation.examples import spread_indices
@@ -43,8 +42,8 @@ def example_images(name: str, scale: str, root: str | Path | None, n: int) -> Ex
         DataError: when a root was given and is not there, or the data set cannot be read.
     """
     experiment = get_experiment(name, scale)
-    place = paths.data() / experiment.data.name
-    here = place.exists() or place.with_name(f"{place.name}.zip").exists()
+    places = experiment.data.roots
+    here = all(p.exists() or p.with_name(f"{p.name}.zip").exists() for p in places)
     if root or here or experiment.data.name == "bundled":
         dataset = load_split(experiment, "test", Path(root) if root else None)
         source = f"Test images of {experiment.data.name}, evenly spaced."

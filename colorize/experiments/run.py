@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
-from pathlib import Path
 from typing import Any
 
 from colorize import storage
 from colorize.data.dataset import ImageDataset
+from colorize.data.joined import Roots
 from colorize.errors import CheckpointError, InputError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate
@@ -47,7 +47,7 @@ _OF_TRAINING = (
 
 def run_experiment(
     experiment: ResolvedExperiment,
-    root: Path | None = None,
+    root: Roots | None = None,
     *,
     splits: Splits | None = None,
     train: bool = True,
@@ -58,7 +58,7 @@ def run_experiment(
 
     Args:
         experiment: of ``get_experiment``.
-        root: the data set's folder or .zip; None for ``DATA/<name>``.
+        root: the data set's folder or .zip, or several; None for those in DATA.
         splits: the images when they are loaded already.
         train: False tests a trained experiment again.
         resume: continue an unfinished run.

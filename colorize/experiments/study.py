@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from colorize.data.joined import Roots
 from colorize.errors import CheckpointError, MissingPriorError
 from colorize.evaluation.results import load_results
 from colorize.experiments.build import Splits, load_splits
@@ -42,7 +42,7 @@ class Study:
 
 def run_study(
     scale: str,
-    root: Path | Mapping[str, Path] | None = None,
+    root: Roots | Mapping[str, Roots] | None = None,
     *,
     train: bool,
     experiments: Mapping[str, Experiment] = STUDY_A,
@@ -66,7 +66,7 @@ def run_study(
 
 def run_study_a(
     scale: str,
-    root: Path | None = None,
+    root: Roots | None = None,
     *,
     train: bool,
     options: FitOptions | None = None,
@@ -94,7 +94,7 @@ def _at_scale(experiments: Iterable[Experiment], scale: str, seed: int) -> list[
 
 def _run(
     runs: Iterable[ResolvedExperiment],
-    root: Path | Mapping[str, Path] | None,
+    root: Roots | Mapping[str, Roots] | None,
     train: bool,
     options: FitOptions | None,
     loaded: dict[object, Splits],

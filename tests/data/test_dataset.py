@@ -337,3 +337,54 @@ def test_division_by_the_folders_of_the_set(tmp_path: Path) -> None:
     assert [len(part) for part in parts] == [12, 4, 4]
     assert all(name.startswith("train/") for name in parts[0].names)
     assert not set(parts[1].names) & set(parts[2].names)
+
+
+def by_split(roots: list[Path]) -> dict[str, list[str]]:
+    return {
+        split: ColorizationDataset(roots, 16, split=split, split_by="folders").names
+        for split in SPLITS
+    }
+
+
+def test_several_roots_are_one_data_set(root: Path, tmp_path: Path) -> None:
+    alone = ColorizationDataset(root, 16)
+    same = ColorizationDataset([root], 16)
+    assert (same.names, same.content_sha256) == (alone.names, alone.content_sha256)
+    more = tmp_path / "more" / "pets"
+    for seed in (6, 7):
+        save(more / "dog" / f"{seed}.png", pixels(seed, 20, 20))
+        save(more / "emu" / f"{seed}.png", pixels(seed + 2, 20, 20))
+    shutil.make_archive(str(more), "zip", more)
+    both = ColorizationDataset([root, more.with_suffix(".zip")], 16, train=True)
+    assert both.classes == ["cat", "dog", "emu"]
+    assert both.names[:2] == ["pets/cat/0.png", "pets/cat/1.png"]
+    assert both.names[6:] == [f"pets-2/{n}.png" for n in ("dog/6", "dog/7", "emu/6", "emu/7")]
+    assert both.labels == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
+    np.testing.assert_array_equal(both.image(8), pixels(8, 20, 20))
+    assert both.grey == ["pets/dog/grey4.png", "pets/dog/grey5.png"]
+    turned = ColorizationDataset([more, root], 16)
+    assert turned.content_sha256 == both.content_sha256 != alone.content_sha256
+
+
+def test_one_of_several_roots_validates_and_tests(tmp_path: Path) -> None:
+    seed = 0
+    for name in ("a/train", "a/val", "b/train", "b/val", "b/test", "c/cat"):
+        for i in range(2):
+            save(tmp_path / name / "sea" / f"{i}.png", pixels(seed, 16, 16))
+            seed += 1
+    a, b, c = (tmp_path / name for name in "abc")
+    shutil.copy(b / "test" / "sea" / "1.png", a / "train" / "sea" / "twin.png")
+    assert by_split([a, b, c]) == {
+        "train": [f"{n}/sea/{i}.png" for n in ("a/train", "b/train", "c/cat") for i in (0, 1)],
+        "val": ["b/val/sea/0.png", "b/val/sea/1.png"],
+        "test": ["b/test/sea/0.png", "b/test/sea/1.png"],
+    }
+    said = ColorizationDataset([a, b], 16, split="train", split_by="folders").summary()
+    assert all(words in said for words in ("2 of val/", "a/train/sea/twin.png"))
+    # The folders of one data set may be given one by one.
+    assert by_split([b / "train", b / "val", b / "test"])["val"] == [
+        "val/sea/0.png",
+        "val/sea/1.png",
+    ]
+    with pytest.raises(DataError, match=r"^c/cat"):
+        by_split([c, tmp_path / "c"])
