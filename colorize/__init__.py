@@ -6,6 +6,6 @@ when it is first asked for, so that ``import colorize`` is quick and does nothin
 
 import lazy_loader
 
-__version__ = "0.1.0"
+from colorize.version import __version__ as __version__
 
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -44,6 +44,14 @@ def shipped_checkpoints() -> Path:
     return _PACKAGE / "trained" if source is None else source / "CHECKPOINTS"
 
 
+def trained_checkpoints() -> dict[str, Path]:
+    """The checkpoints that are here, by name; one trained here hides one that came along."""
+    # What a killed process left has a name that begins with a dot.
+    folders = (shipped_checkpoints(), checkpoints())
+    files = [path for folder in folders for path in sorted(folder.glob("[!.]*.safetensors"))]
+    return {path.stem: path for path in files}
+
+
 def shipped_precalculated() -> Path | None:
     """The priors that come with a source checkout, wherever the home is; None without one."""
     source = checkout()

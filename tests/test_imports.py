@@ -19,7 +19,7 @@ PACKAGE = Path(colorize.__file__).parent
 
 # A package imports what stands in a lower row, never its neighbor, never upward.
 LEVELS = (
-    {"errors"},
+    {"errors", "version"},
     {"checks", "paths", "storage"},
     {"color"},
     {"data", "losses"},

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from colorize.cli import study
+from colorize.cli.console import say
 from colorize.cli.export import export
 from colorize.cli.notebook import notebook
 from colorize.cli.photos import color_photos
@@ -29,8 +30,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             return commands[arguments[0]](arguments[1:])
         return color_photos(arguments)
     except (ColorizeError, OSError) as error:
-        print(f"colorize: {error}", file=sys.stderr)
+        say(str(error))
         return 1
     except KeyboardInterrupt as interrupt:
-        print(f"\ncolorize: {str(interrupt) or 'interrupted'}", file=sys.stderr)
+        say(str(interrupt) or "interrupted")
         return 130

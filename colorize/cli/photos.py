@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import io
-import re
+import shutil
 import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from colorize.cli.plan import PIPE, Plan, Task, choose_destination, make_plan
-from colorize.errors import ImageError, InputError
-from colorize.photo.formats import OutputError
+from colorize import storage
+from colorize.cli.console import put, say
+from colorize.cli.options import parse, prediction_settings, recorded_settings
+from colorize.cli.plan import PIPE, InputPhoto, Inputs, find_inputs, names_several
+from colorize.cli.targets import Chooser, Targets, choose_destination
+from colorize.errors import ColorizeError, InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,164 +29,229 @@ if TYPE_CHECKING:
     from colorize.models import Colorizer
     from colorize.photo.files import Photo
 
-_HELP = """Color photos:
-  colorize photo.jpg                    writes photo-color.png beside it
-  colorize photo.jpg -o out.jpg         the ending chooses the format
-  colorize *.jpg -o colored             several photos: into a folder
-  colorize photos -o colored            a folder and all below it; without -o into photos-color
-  colorize - < photo.jpg > out.png      standard input to standard output
-
-Results are 8-bit sRGB, also of 16-bit photos. EXIF, transparency and an sRGB profile are kept if
-the format can hold them; pixels with another profile are converted to sRGB. Results that exist
-already are not made again, so an interrupted run can be repeated.
-
-Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
-                   colorize export MODEL out.onnx, colorize notebook, colorize models,
-                   colorize results
-(each has its own --help)"""
-_SETTINGS = ("temperature", "saturation", "size", "upsampling", "samples", "seed")
+_MOST_NAMES = 10
+_SUMMARY = {
+    "colored": "colored",
+    "done": "colored already",
+    "result": "results of an earlier run left out",
+    "failed": "failed",
+    "not tried": "not tried",
+}
 
 
 def color_photos(arguments: list[str]) -> int:
     """Color the photos that the command line names; give 1 when one of them failed."""
-    options = _parser().parse_args(arguments)
-    suffix = f".{options.format.lower().lstrip('.')}" if options.format else None
-    if options.samples is not None and options.samples < 1:
-        raise InputError(f"--samples: expected at least 1, got {options.samples}")
+    options = parse(arguments)
     if options.output == PIPE or (options.photos == [PIPE] and options.output is None):
-        _to_stdout(options, suffix or ".png")
+        _to_stdout(options)
         return 0
-    destination = choose_destination(options.photos, options.output, suffix, options.samples)
-    todo = make_plan(options.photos, destination, overwrite=options.overwrite)
-    if options.hint and len(todo.tasks) > 1:
-        raise InputError(f"--hint: expected one photo to color, got {len(todo.tasks)}")
-    for problem in todo.problems:
-        _say(problem)
-    failed = len(todo.problems) + (_color_files(todo.tasks, options) if todo.tasks else 0)
-    _say_what_was_skipped(todo)
-    return 1 if failed else 0
+    inputs = find_inputs(options.photos)
+    if options.hint and len(inputs.photos) > 1:
+        raise InputError(f"--hint: expected one photo to color, got {len(inputs.photos)}")
+    batch = Batch(options, inputs)
+    try:
+        if inputs.photos:
+            batch.color_all()
+    finally:
+        batch.report()
+    return 1 if batch.has_failed else 0
 
 
-def _color_files(tasks: list[Task], options: argparse.Namespace) -> int:
-    """Color and write photos; give the number of those that failed."""
-    model = _load(options)
-    failed = 0
-    # None: no bar when standard error is no terminal.
-    for task in tqdm(tasks, unit="photo", disable=True if len(tasks) == 1 else None):
+@dataclass
+class Outcome:
+    """What became of a photo; ``status`` is a key of ``_SUMMARY``."""
+
+    photo: str
+    status: str
+    results: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    error: str | None = None
+
+
+class Batch:
+    """One run over all photos. What fails in one of them does not end it, except a full disk."""
+
+    def __init__(self, options: argparse.Namespace, inputs: Inputs) -> None:
+        self._options, self._inputs = options, inputs
+        self.outcomes: list[Outcome] = []
+        self._disk_is_full = False
+
+    def color_all(self) -> None:
+        """Color one photo after the other. A model that cannot be loaded ends the run."""
+        options, photos = self._options, self._inputs.photos
+        several = names_several(options.photos)
+        destination = choose_destination(
+            options.output, options.suffix, options.samples, several=several
+        )
+        self._chooser = Chooser(destination, photos, options.overwrite)
+        self._recorded = recorded_settings(options)
+        hidden = len(photos) == 1 or options.quiet or sys.stderr is None
+        # None: no bar when standard error is no terminal.
+        for photo in tqdm(photos, unit="photo", disable=True if hidden else None):
+            outcome = self._color(photo)
+            self.outcomes.append(outcome)
+            self._tell(outcome)
+            if self._disk_is_full:
+                say("the disk is full: the run ends")
+                return
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a photo could not be colored, or there was nothing to color but results."""
+        counts = Counter(outcome.status for outcome in self.outcomes)
+        only_results = counts["result"] == len(self.outcomes) > 0
+        return bool(self._inputs.problems or counts["failed"] or self._disk_is_full or only_results)
+
+    def report(self) -> None:
+        """Say what was not done and why, and sum up."""
+        for problem in self._inputs.problems:
+            say(problem)
+        if self._options.quiet:
+            return
+        by_reason: dict[str, list[str]] = {}
+        for name, reason in self._inputs.left_out:
+            by_reason.setdefault(reason, []).append(name)
+        for reason, names in sorted(by_reason.items()):
+            say(f"left out: {len(names)} ({reason}): {_listed(names)}")
+        counts = Counter(outcome.status for outcome in self.outcomes)
+        for status in ("done", "result"):
+            names = [outcome.photo for outcome in self.outcomes if outcome.status == status]
+            if names:
+                say(f"{_SUMMARY[status]}: {_listed(names)}")
+        counts["failed"] += len(self._inputs.problems)
+        counts["not tried"] = len(self._inputs.photos) - len(self.outcomes)
+        parts = [f"{counts[key]} {text}" for key, text in _SUMMARY.items() if counts[key]]
+        say(", ".join(parts) or "nothing to color")
+
+    def _color(self, photo: InputPhoto) -> Outcome:
+        """Color one photo, unless its results are there; any error becomes its outcome."""
+        outcome = Outcome(str(photo.path), "failed")
         try:
-            notes = _color_file(task, model, options)
-        except ImageError as error:
-            # A file that cannot be colored does not stop the others.
-            _say(str(error))
-            failed += 1
-        except OutputError as error:
-            _say(f"{task.photo.path}: {error}")
-            failed += 1
+            content = sys.stdin.buffer.read() if photo.piped else photo.path
+            targets = self._choose(photo, content, outcome)
+            if targets is None or not targets.missing:
+                return outcome
+            original = _read(content, outcome)
+        except Exception as error:  # noqa: BLE001 - one photo never ends the others
+            outcome.error = _explain(error, photo)
+            return outcome
+        model = self._model
+        try:
+            self._write(original, model, targets, outcome)
+        except Exception as error:  # noqa: BLE001
+            outcome.error = _explain(error, photo)
+            self._disk_is_full = _is_full(error, targets.paths[0].parent)
+        return outcome
+
+    def _choose(self, photo: InputPhoto, content: bytes | Path, outcome: Outcome) -> Targets | None:
+        """Choose where the results go; None for a photo that is a result itself."""
+        if isinstance(content, bytes):
+            sha256 = storage.sha256_bytes(content)
+        elif self._chooser.find_made(photo.path) is not None:
+            outcome.status = "result"
+            return None
         else:
-            for note in notes:
-                _say(f"{task.photo.path}: {note}")
-    return failed
+            sha256 = storage.sha256_file(photo.path)
+        targets = self._chooser.choose(photo, sha256, self._recorded)
+        outcome.results = [str(path) for path in targets.paths]
+        if not targets.missing:
+            outcome.status = "done"
+        return targets
+
+    def _write(self, original: Photo, model: Colorizer, targets: Targets, outcome: Outcome) -> None:
+        from colorize.photo.files import write_photo
+
+        colored = _predict(original, model, self._options)
+        outcome.notes += original.notes
+        for path, rgb in zip(targets.paths, colored, strict=True):
+            if path in targets.missing:
+                record = self._chooser.record(path.parent)
+                outcome.notes += write_photo(
+                    rgb, original, path, path.suffix, made=targets.made, record=record
+                )
+                if not self._options.quiet:
+                    put(str(path))
+        outcome.status = "colored"
+
+    @cached_property
+    def _model(self) -> Colorizer:
+        return _load(self._options)
+
+    def _tell(self, outcome: Outcome) -> None:
+        if outcome.error is not None:
+            say(f"{outcome.photo}: {outcome.error}")
+        for note in [] if self._options.quiet else dict.fromkeys(outcome.notes):
+            say(f"{outcome.photo}: {note}")
 
 
-def _color_file(task: Task, model: Colorizer, options: argparse.Namespace) -> list[str]:
-    from colorize.photo.files import read_photo, write_photo
-
-    path = task.photo.path
-    photo = read_photo(sys.stdin.buffer.read() if task.photo.piped else path, str(path))
-    notes = list(photo.notes)
-    for target, rgb in zip(task.targets, _color(photo, model, options), strict=True):
-        if target in task.missing:
-            notes += write_photo(rgb, photo, target, target.suffix)
-            tqdm.write(str(target), file=sys.stdout)
-    return list(dict.fromkeys(notes))
-
-
-def _to_stdout(options: argparse.Namespace, suffix: str) -> None:
+def _to_stdout(options: argparse.Namespace) -> None:
     """Write one photo to standard output, and nothing else."""
     if len(options.photos) != 1 or options.samples is not None:
         raise InputError("standard output takes one photo, without --samples")
     if sys.stdout.isatty():
         raise InputError("expected standard output to go to a file or program, got the terminal")
-    (name,) = options.photos
-    if name != PIPE and not Path(name).exists():
-        raise InputError(f"{name}: no such file")
+    inputs = find_inputs(options.photos)
+    if inputs.problems or len(inputs.photos) != 1:
+        raise InputError(inputs.problems[0] if inputs.problems else "expected one photo")
 
     from colorize.photo.files import read_photo, write_photo
 
-    photo = read_photo(sys.stdin.buffer.read() if name == PIPE else Path(name), name)
-    (rgb,) = _color(photo, _load(options), options)
+    (photo,) = inputs.photos
+    content = sys.stdin.buffer.read() if photo.piped else photo.path
+    original = read_photo(content, str(photo.path))
+    (rgb,) = _predict(original, _load(options), options)
     encoded = io.BytesIO()
-    for note in [*photo.notes, *write_photo(rgb, photo, encoded, suffix)]:
-        _say(f"{name}: {note}")
+    notes = write_photo(rgb, original, encoded, options.suffix or ".png")
+    for note in [] if options.quiet else [*original.notes, *notes]:
+        say(f"{photo.path}: {note}")
     sys.stdout.buffer.write(encoded.getbuffer())
     sys.stdout.buffer.flush()
+
+
+def _read(content: bytes | Path, outcome: Outcome) -> Photo:
+    from colorize.photo.files import read_photo
+
+    return read_photo(content, outcome.photo)
 
 
 def _load(options: argparse.Namespace) -> Colorizer:
     from colorize.models.fuse import fuse_conv_bn
     from colorize.models.hub import load_model
-    from colorize.photo.prediction import DEFAULT_MODEL, find_device
+    from colorize.photo.prediction import find_device
 
-    model = fuse_conv_bn(load_model(options.model or DEFAULT_MODEL, weights=options.weights))
+    model = fuse_conv_bn(load_model(options.model, weights=options.weights))
     return model.to(find_device(options.device))
 
 
-def _color(photo: Photo, model: Colorizer, options: argparse.Namespace) -> list[np.ndarray]:
+def _predict(photo: Photo, model: Colorizer, options: argparse.Namespace) -> list[np.ndarray]:
     from colorize.photo.colorize import colorize_image
 
-    given = {name: getattr(options, name) for name in _SETTINGS}
-    settings: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    if options.hint:
-        settings["hints"] = options.hint
-    colored = colorize_image(photo.rgb, model, **settings)
+    colored = colorize_image(photo.rgb, model, **prediction_settings(options))
     return [colored] if options.samples is None else [*colored]
 
 
-def _say(message: str) -> None:
-    tqdm.write(f"colorize: {message}", file=sys.stderr)
+def _explain(error: Exception, photo: InputPhoto) -> str:
+    """Say in one line what an error means for a photo."""
+    if isinstance(error, ColorizeError):
+        return str(error).removeprefix(f"{photo.path}: ")
+    if isinstance(error, MemoryError) or "memory" in str(error):
+        return "there is not enough memory for it"
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or 'file'}: {error.strerror}"
+    text = str(error).splitlines()[0] if str(error) else "no message"
+    return f"{type(error).__name__}: {text}"
 
 
-def _say_what_was_skipped(todo: Plan) -> None:
-    for reason, count in sorted(todo.left_out.items()):
-        _say(f"left out of the folder: {count} ({reason})")
-    if todo.done:
-        _say(f"{len(todo.done)} colored already (--overwrite colors again)")
-    if todo.results:
-        _say(f"left out: {len(todo.results)} results of an earlier run")
+def _is_full(error: Exception, folder: Path) -> bool:
+    if not isinstance(error, OSError):
+        return False
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    # Pillow's encoders give no number.
+    return error.errno is None and folder.is_dir() and shutil.disk_usage(folder).free < 1 << 16
 
 
-def _hint(text: str) -> tuple[int, int, tuple[int, int, int]]:
-    match = re.fullmatch(r"(\d+),(\d+),#?([0-9a-fA-F]{6})", text)
-    if match is None:
-        raise argparse.ArgumentTypeError(f"expected x,y,#rrggbb, got {text!r}")
-    x, y, color = match.groups()
-    red, green, blue = bytes.fromhex(color)
-    return int(x), int(y), (red, green, blue)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="colorize", description=_HELP, formatter_class=argparse.RawTextHelpFormatter
-    )
-    add = parser.add_argument
-    add("photos", nargs="+", metavar="photo", help="image files, folders, patterns, or -")
-    add("-o", "--output", help="file, or folder for several photos, or -")
-    add("--format", help="png, jpg, tif, webp, avif, jp2, bmp, ppm (default: png)")
-    add("--overwrite", action="store_true", help="replace results that exist")
-    add("--model", help="name (see colorize models) or checkpoint; default: photo")
-    add("--weights", type=Path, help="file with the weights of eccv16 or siggraph17")
-    add("--temperature", type=float, help="0 is vivid, 1 is careful; default: the model's own")
-    add("--saturation", type=float, help="factor of color: 0 is grey, 1 is the default")
-    add("--samples", type=int, help="number of alternatives, likeliest first: NAME-1, NAME-2, ...")
-    add("--seed", type=int, help="of the samples; default: 0")
-    add(
-        "--hint",
-        action="append",
-        type=_hint,
-        metavar="X,Y,#RRGGBB",
-        help="color of a pixel of the upright photo; may be repeated",
-    )
-    add("--size", type=int, help="short side in pixels to which the net's input is reduced")
-    add("--upsampling", help="of color: bilateral (default) or bilinear")
-    add("--device", help="cuda, mps or cpu; default: the first of them that is here")
-    return parser
+def _listed(names: Iterable[str]) -> str:
+    names = list(names)
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

@@ -52,7 +52,7 @@ def list_models() -> list[str]:
     and are not listed.
     """
     fetched = {name for name, published in PUBLISHED.items() if published.path.is_file()}
-    return sorted(n for n in fetched | set(_trained()) if not n.endswith("-last"))
+    return sorted(n for n in fetched | set(paths.trained_checkpoints()) if not n.endswith("-last"))
 
 
 def load_model(name_or_path: str | Path, weights: str | Path | None = None) -> Colorizer:
@@ -78,7 +78,7 @@ def load_model(name_or_path: str | Path, weights: str | Path | None = None) -> C
         return _load_published(name, Path(weights))
     if path.suffix == SUFFIX:
         return load_checkpoint(path)
-    known = _trained()
+    known = paths.trained_checkpoints()
     if name in known:
         return load_checkpoint(known[name])
     if name in PUBLISHED:
@@ -117,11 +117,3 @@ def _fetch(name: str, path: Path) -> None:
             f"Fetch {url} with a browser and put it there, or give a local copy: "
             f"load_model({name!r}, weights=PATH)"
         ) from error
-
-
-def _trained() -> dict[str, Path]:
-    # A model trained here goes before the one of the same name that came with the package.
-    folders = (paths.shipped_checkpoints(), paths.checkpoints())
-    # What a killed process left has a name that begins with a dot.
-    found = [p for folder in folders for p in sorted(folder.glob(f"[!.]*{SUFFIX}"))]
-    return {p.stem: p for p in found}

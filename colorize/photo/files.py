@@ -19,6 +19,7 @@ from colorize import storage
 from colorize.data.decode import decode, read_bytes
 from colorize.photo.exif import DamagedExifError, tiff_tags, upright_exif
 from colorize.photo.formats import Container, OutputError, find_container
+from colorize.photo.record import Made, Record
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,15 @@ def _described(encoded: bytes) -> tuple[bytes | None, list[str]]:
             return None, [f"its EXIF is damaged and was left out ({error})"]
 
 
-def write_photo(rgb: np.ndarray, photo: Photo, target: Path | BinaryIO, suffix: str) -> list[str]:
+def write_photo(
+    rgb: np.ndarray,
+    photo: Photo,
+    target: Path | BinaryIO,
+    suffix: str,
+    *,
+    made: Made | None = None,
+    record: Record | None = None,
+) -> list[str]:
     """Write a colored photo with the alpha, EXIF and profile of its original.
 
     Args:
@@ -74,6 +83,8 @@ def write_photo(rgb: np.ndarray, photo: Photo, target: Path | BinaryIO, suffix: 
         photo: the original.
         target: a path, which is written whole or not at all; or an open file.
         suffix: one of ``writable_suffixes()``.
+        made: what made the colors.
+        record: of the folder of ``target``, where ``made`` is written down.
 
     Returns:
         Notes on what the format cannot hold.
@@ -99,6 +110,8 @@ def write_photo(rgb: np.ndarray, photo: Photo, target: Path | BinaryIO, suffix: 
     if isinstance(target, Path):
         with storage.atomic_write(target) as temporary:
             image.save(temporary, container.name, **around)
+            if record is not None and made is not None:
+                record.add(target.name, storage.sha256_file(temporary), made)
     else:
         image.save(target, container.name, **around)
     return notes

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image
 from colorize import paths
 from colorize.cli import main
 from colorize.models import EuclideanModel
+from colorize.photo import record
 from colorize.photo.colorize import colorize_image
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -65,7 +67,9 @@ def _pixels(path: Path | str) -> np.ndarray:
 
 
 def _files(folder: Path | str = ".") -> list[str]:
-    return sorted(p.relative_to(folder).as_posix() for p in Path(folder).rglob("*") if p.is_file())
+    """All files but the records of results."""
+    files = (p for p in Path(folder).rglob("*") if p.is_file() and p.name != record.FILE_NAME)
+    return sorted(p.relative_to(folder).as_posix() for p in files)
 
 
 def _error(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
@@ -155,8 +159,9 @@ def test_a_bad_file_is_named_while_the_rest_goes_on(
     Path("empty.png").touch()
     Path("none").mkdir()
     assert main(["a.png", bad, "c.png", "-o", "out"]) == 1
-    (line,) = capsys.readouterr().err.splitlines()
+    line, summary = sorted(capsys.readouterr().err.splitlines(), key=lambda line: bad not in line)
     assert line.startswith("colorize: ") and bad in line
+    assert "2 colored" in summary and "1 failed" in summary
     assert _files("out") == ["a.png", "c.png"]
 
 
@@ -229,14 +234,120 @@ def test_no_other_file_is_overwritten(capsys: pytest.CaptureFixture[str]) -> Non
     assert _pixels("out.png").shape == (40, 40, 3)
 
 
-def test_two_photos_of_one_name_do_not_replace_each_other(
-    capsys: pytest.CaptureFixture[str],
+# --- what is done, and whose a file is ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("apart", [False, True], ids=["one run", "two runs"])
+def test_two_photos_of_one_name_get_two_names(apart: bool) -> None:
+    """scan0001.jpg lies in every folder of a scanner; samples are numbered like photos."""
+    more = {"more/a.jpg": ("a", 90), "a-1.png": ("a-1", 91), "a.tif": ("a", 92)}
+    for name, (_, patch) in more.items():
+        _save(name, patch)
+    photos = ["a.png", *more]
+    for command in [[name] for name in photos] if apart else [photos]:
+        for _ in range(2):
+            assert main([*command, "-o", "out"] if not apart else [*command, "-o", "out/"]) == 0
+    assert _files("out") == ["a-1.png", "a-2.png", "a-3.png", "a.png"]
+    for name, result in zip(photos, ["a", "a-2", "a-1", "a-3"], strict=True):
+        expected = colorize_image(name, "photo")
+        np.testing.assert_array_equal(_pixels(f"out/{result}.png"), expected)
+    assert main(["a.png", "-o", "out/", "--samples", "2"]) == 0
+    np.testing.assert_array_equal(_pixels("out/a-1.png"), colorize_image("a-1.png", "photo"))
+
+
+def _change_photo() -> None:
+    stamp = Path("a.png").stat().st_mtime_ns
+    _save("a.png", 99)
+    os.utime("a.png", ns=(stamp, stamp))
+
+
+@pytest.mark.parametrize(
+    ("change", "more", "settings"),
+    [
+        (_change_photo, [], {}),
+        (None, ["--saturation", "2"], {"saturation": 2.0}),
+        (None, ["--temperature", "1"], {"temperature": 1.0}),
+        (None, ["--size", "16"], {"size": 16}),
+        (None, ["--model", "other"], {"model": "other"}),
+        (lambda: Path("out/a.png").write_bytes(b""), [], {}),
+        (lambda: (Path("out/a.png").unlink(), Path("out/a.png").symlink_to("nowhere")), [], {}),
+    ],
+    ids=["photo", "saturation", "temperature", "size", "model", "empty", "broken link"],
+)
+def test_what_is_not_the_same_is_colored_anew(
+    change: Callable[[], object] | None, more: list[str], settings: dict[str, Any]
 ) -> None:
-    _save("more/a.png", 90)
-    assert main(["a.png", str(Path("more", "a.png")), "c.png", "-o", "out"]) == 1
-    assert str(Path("more", "a.png")) in capsys.readouterr().err
+    command = ["a.png", "c.png", "-o", "out"]
+    assert main(command) == 0
+    if change:
+        change()
+    assert main([*command, *more]) == 0
+    expected = colorize_image("a.png", **{"model": "photo", **settings})
+    np.testing.assert_array_equal(_pixels("out/a.png"), expected)
     assert _files("out") == ["a.png", "c.png"]
-    np.testing.assert_array_equal(_pixels("out/a.png"), colorize_image("a.png", "photo"))
+
+
+def test_retrained_weights_color_anew(models: Path) -> None:
+    assert main(["a.png"]) == 0
+    tiny.save_tiny(models / "photo.safetensors", tiny.vivid_model(1))
+    assert main(["a.png"]) == 0
+    np.testing.assert_array_equal(_pixels("a-color.png"), colorize_image("a.png", "other"))
+
+
+def test_other_samples_are_another_draw() -> None:
+    assert main(["a.png", "--samples", "2"]) == 0
+    assert main(["a.png", "--samples", "3"]) == 0
+    expected = colorize_image("a.png", "photo", samples=3)
+    names = [f"a-color-{number}.png" for number in (1, 2, 3)]
+    np.testing.assert_array_equal(np.stack([_pixels(name) for name in names]), expected)
+
+
+def test_the_users_files_are_no_results(photos: Path) -> None:
+    """Neither a file that was there before, nor a result that was retouched."""
+    _save("album/x.jpg", 80)
+    _save("album/best/x.png", 81)
+    assert main(["album", "-o", "album/best"]) == 0
+    assert main(["c.png"]) == 0
+    Image.new("RGB", (8, 8), "red").save("c-color.png")
+    before = {name: Path(name).read_bytes() for name in ("album/best/x.png", "c-color.png")}
+    assert main(["album", "-o", "album/best", "--overwrite"]) == 0
+    assert main(["c.png"]) == 0
+    assert {name: Path(name).read_bytes() for name in before} == before
+    names = ["best/best/x.png", "best/x-2.png", "best/x.png", "x.jpg"]
+    assert _files("album") == names
+    np.testing.assert_array_equal(
+        _pixels("album/best/x-2.png"), colorize_image("album/x.jpg", "photo")
+    )
+    assert Path("c-color-2.png").is_file()
+
+
+def test_results_are_not_colored_again(capsys: pytest.CaptureFixture[str]) -> None:
+    command = ["*.png", "*.jpg"]
+    for more in ([], [], ["--saturation", "2"], ["--overwrite"]):
+        assert main([*command, *more]) == 0
+        assert _files() == ["a-color.png", "a.png", "b-color.png", "b.jpg", "c-color.png", "c.png"]
+    capsys.readouterr()
+    assert "a-color.png" in _error(["a-color.png", "-o", "again.png"], capsys)
+    assert not Path("again.png").exists()
+
+
+def test_a_record_that_was_cut_is_gone_on_with() -> None:
+    assert main(["a.png"]) == 0
+    with Path(record.FILE_NAME).open("ab") as file:
+        file.write(b'{"result": "a-co')
+    assert main(["c.png"]) == 0
+    stamp = Path("a-color.png").stat().st_mtime_ns
+    assert main(["a.png", "c.png"]) == 0
+    assert Path("a-color.png").stat().st_mtime_ns == stamp
+    assert _files() == ["a-color.png", "a.png", "b.jpg", "c-color.png", "c.png"]
+
+
+@pytest.mark.parametrize("arguments", [[""], ["a.png", ""], ["a.png", "-o", ""]], ids=str)
+def test_an_empty_name_is_an_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "empty" in _error(arguments, capsys)
+    assert _files() == PHOTOS
 
 
 # --- folders, patterns, and going on -----------------------------------------------------------
@@ -272,20 +383,27 @@ def test_a_folder_keeps_its_structure(
         assert reason in printed.err
 
 
-def test_what_is_done_is_not_done_again(album: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_is_done_is_not_done_again(
+    album: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor when the whole tree was moved meanwhile."""
     command = ["album", "-o", "colored", "--format", "jpg"]
     assert main(command) == 0
+    Path("new place").mkdir()
+    for folder in ("album", "colored"):
+        Path(folder).rename(f"new place/{folder}")
+    monkeypatch.chdir("new place")
     stamps = {p: p.stat().st_mtime_ns for p in Path("colored").rglob("*.jpg")}
-    Path("colored/one.jpg").write_text("the user's own", encoding="utf-8")
     Path("colored/1907/two.jpg").unlink()
     capsys.readouterr()
-    assert main([*command, "--model", "other"]) == 0
+    assert main(command) == 0
     printed = capsys.readouterr()
     assert printed.out.splitlines() == [str(Path("colored", "1907", "two.jpg"))]
-    assert "2 colored already" in printed.err
-    assert Path("colored/one.jpg").read_text(encoding="utf-8") == "the user's own"
+    assert "one.png" in printed.err and "2 colored already" in printed.err
     # When all is done, no model is loaded.
-    assert main([*command, "--model", "no such model"]) == 0
+    with monkeypatch.context() as patched:
+        patched.setattr("colorize.cli.photos._load", None)
+        assert main(command) == 0
     assert main([*command, "--overwrite"]) == 0
     assert all(path.stat().st_mtime_ns > stamp for path, stamp in stamps.items())
 
@@ -308,16 +426,6 @@ def test_a_folder_is_not_written_into_itself(
     before = _files(album)
     assert "itself" in _error(["album", "-o", output], capsys)
     assert _files(album) == before
-
-
-def test_a_second_run_of_a_pattern_does_not_color_its_own_results() -> None:
-    for _ in range(2):
-        assert main(["*.png"]) == 0
-        assert _files() == ["a-color.png", "a.png", "b.jpg", "c-color.png", "c.png"]
-    # a-color.png may be the user's own: it is one of the photos that were named.
-    before = Path("a-color.png").read_bytes()
-    assert main(["*.png", "--overwrite"]) == 1
-    assert Path("a-color.png").read_bytes() == before
 
 
 def test_patterns_that_the_shell_has_left(album: Path) -> None:

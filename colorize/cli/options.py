@@ -1,0 +1,159 @@
+"""The options of the command that colors photos, checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from colorize import paths, storage
+from colorize.errors import InputError
+from colorize.version import __version__
+
+HELP = """Color photos:
+  colorize photo.jpg                    writes photo-color.png beside it
+  colorize photo.jpg -o out.jpg         the ending chooses the format
+  colorize *.jpg -o colored             several photos: into a folder
+  colorize photos -o colored            a folder and all below it; without -o into photos-color
+  colorize - < photo.jpg > out.png      standard input to standard output
+
+Results are 8-bit sRGB, also of 16-bit photos. EXIF, transparency and an sRGB profile are kept if
+the format can hold them; pixels with another profile are converted to sRGB.
+
+What is done is not done again: a result is made anew, and replaced, when its photo, the model, an
+option or the version of colorize changed. A file .colorize.jsonl beside the results records what
+made them. No other file is overwritten: the result is then called NAME-2, NAME-3, ..., and a name
+that was given by -o is refused. Results among the photos are left out. A photo that cannot be
+colored does not stop the others; the exit status is then 1.
+
+Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
+                   colorize export MODEL out.onnx, colorize notebook, colorize models,
+                   colorize results
+(each has its own --help)"""
+
+_SETTINGS = ("temperature", "saturation", "size", "upsampling", "samples", "seed")
+_DEFAULTS = {"saturation": 1.0, "upsampling": "bilateral"}
+
+
+def parse(arguments: list[str]) -> argparse.Namespace:
+    """Read the command line; what is wrong in it ends the program with status 2."""
+    options = _parser().parse_args(arguments)
+    options.suffix = None
+    if options.format is not None:
+        options.suffix = f".{options.format.lower().lstrip('.')}"
+    return options
+
+
+def prediction_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Give the arguments of ``colorize_image`` that were named."""
+    named = {name: getattr(options, name) for name in _SETTINGS}
+    if options.hint:
+        named["hints"] = options.hint
+    return {name: value for name, value in named.items() if value is not None}
+
+
+def recorded_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Give all that decides how a result looks, besides its photo, as values of JSON."""
+    settings = prediction_settings(options)
+    if options.samples is None:
+        settings.pop("seed", None)
+    else:
+        settings.setdefault("seed", 0)
+    settings = {k: v for k, v in settings.items() if _DEFAULTS.get(k) != v}
+    settings |= {"model": Path(options.model).stem, "version": __version__}
+    weights = options.weights or _checkpoint(options.model)
+    if weights is not None:
+        settings["weights"] = storage.sha256_file(weights)
+    decoded: dict[str, Any] = json.loads(json.dumps(settings))
+    return decoded
+
+
+def _checkpoint(model: str) -> Path | None:
+    """Find the file of a model; None for published weights, and for a name that is not known."""
+    if not model.endswith(".safetensors"):
+        return paths.trained_checkpoints().get(model)
+    if not Path(model).is_file():
+        raise InputError(f"--model: {model}: no such file")
+    return Path(model)
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"expected a number of 0 or above, got {text}")
+    return value
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or above, got {text}")
+    return value
+
+
+def _seed(text: str) -> int:
+    value = int(text)
+    if not 0 <= value < 2**63:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 0 to 2^63 - 1, got {text}")
+    return value
+
+
+def _file(text: str) -> Path:
+    if not Path(text).is_file():
+        raise argparse.ArgumentTypeError(f"{text or 'an empty name'}: no such file")
+    return Path(text)
+
+
+def _hint(text: str) -> tuple[int, int, tuple[int, int, int]]:
+    match = re.fullmatch(r"(\d+),(\d+),#?([0-9a-fA-F]{6})", text)
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected x,y,#rrggbb, got {text!r}")
+    x, y, color = match.groups()
+    red, green, blue = bytes.fromhex(color)
+    return int(x), int(y), (red, green, blue)
+
+
+def _name(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got an empty one")
+    return text
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="colorize",
+        description=HELP,
+        formatter_class=argparse.RawTextHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("photos", nargs="+", metavar="photo", help="image files, folders, patterns, or -")
+    add("-o", "--output", help="file, or folder for several photos, or -")
+    add("--format", type=_name, help="png, jpg, tif, webp, avif, jp2, bmp, ppm (default: png)")
+    add(
+        "--overwrite",
+        action="store_true",
+        help="color again what is done, and replace files that are no results",
+    )
+    add("--model", type=_name, default="photo", help="name (see colorize models) or checkpoint")
+    add("--weights", type=_file, help="file with the weights of eccv16 or siggraph17")
+    add("--temperature", type=_number, help="0 is vivid, 1 is careful; default: the model's own")
+    add("--saturation", type=_number, help="factor of color: 0 is grey, 1 is the default")
+    add("--samples", type=_count, help="number of alternatives, likeliest first: NAME-1, NAME-2")
+    add("--seed", type=_seed, help="of the samples; default: 0")
+    add(
+        "--hint",
+        action="append",
+        type=_hint,
+        metavar="X,Y,#RRGGBB",
+        help="color of a pixel of the upright photo; may be repeated",
+    )
+    add("--size", type=_count, help="short side in pixels to which the net's input is reduced")
+    add("--upsampling", choices=("bilateral", "bilinear"), help="of color; default: bilateral")
+    add("--device", type=_name, help="cuda, mps or cpu; default: the first of them that is here")
+    add("-q", "--quiet", action="store_true", help="print errors only")
+    add("--version", action="version", version=f"colorize {__version__}")
+    return parser
