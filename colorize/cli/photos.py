@@ -132,6 +132,9 @@ class Batch:
             if targets is None or not targets.missing:
                 return outcome
             original = _read(content, outcome)
+            if original.metadata.made is not None:
+                outcome.status = "result"
+                return outcome
         except Exception as error:  # noqa: BLE001 - one photo never ends the others
             outcome.error = _explain(error, photo)
             return outcome
@@ -194,14 +197,18 @@ def _to_stdout(options: argparse.Namespace) -> None:
     if inputs.problems or len(inputs.photos) != 1:
         raise InputError(inputs.problems[0] if inputs.problems else "expected one photo")
 
+    from colorize.data.decode import read_bytes
     from colorize.photo.files import read_photo, write_photo
+    from colorize.photo.record import Made
 
     (photo,) = inputs.photos
-    content = sys.stdin.buffer.read() if photo.piped else photo.path
+    content = sys.stdin.buffer.read() if photo.piped else read_bytes(photo.path, str(photo.path))
+    sha256 = storage.sha256_bytes(content)
     original = read_photo(content, str(photo.path))
     (rgb,) = _predict(original, _load(options), options)
     encoded = io.BytesIO()
-    notes = write_photo(rgb, original, encoded, options.suffix or ".png")
+    made = Made(None if photo.piped else photo.path.name, sha256, recorded_settings(options))
+    notes = write_photo(rgb, original, encoded, options.suffix or ".png", made=made)
     for note in [] if options.quiet else [*original.notes, *notes]:
         say(f"{photo.path}: {note}")
     sys.stdout.buffer.write(encoded.getbuffer())

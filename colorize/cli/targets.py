@@ -17,6 +17,7 @@ from colorize import storage
 from colorize.cli.plan import InputPhoto, is_folder
 from colorize.errors import InputError
 from colorize.photo.formats import OutputError, writable_suffixes
+from colorize.photo.metadata import read_made
 from colorize.photo.record import Made, Record
 
 _MARK = "-color"
@@ -161,7 +162,10 @@ class Chooser:
         return self.record(path.parent).find(path.name, storage.sha256_file(path))
 
     def _is_done(self, path: Path, made: Made) -> bool:
-        known = self.find_made(path) if _holds_something(path) else None
+        """Whether a result is there, perhaps one that was copied, or retouched since."""
+        if not _holds_something(path):
+            return False
+        known = self.find_made(path) or read_made(path)
         return known is not None and known.makes_the_same(made)
 
     def _reason_against(self, path: Path, made: Made) -> str | None:
@@ -174,6 +178,8 @@ class Chooser:
             return None
         known = self.find_made(path)
         if known is not None and known.is_of_same_photo(made):
+            return None
+        if not self.overwrite and self._is_done(path, made):
             return None
         if _identity(path) in self._untouchable:
             return f"{path} is an input photo itself; choose another output"

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
+from collections.abc import Iterable
 
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, TiffTags
 
 # What Pillow and struct raise for a damaged block.
 _DAMAGE = (struct.error, ValueError, TypeError, KeyError, SyntaxError, OSError, AttributeError)
@@ -14,11 +16,21 @@ _DESCRIPTIVE = frozenset(
     for name in (
         *("ImageDescription", "Make", "Model", "Software", "DateTime", "Artist", "Copyright"),
         *("XResolution", "YResolution", "ResolutionUnit", "HostComputer", "Rating"),
-        *("XPTitle", "XPComment", "XPAuthor", "XPKeywords", "XPSubject"),
+        *("XPTitle", "XPComment", "XPAuthor", "XPKeywords", "XPSubject", "RatingPercent"),
+        *("DocumentName", "PageName", "PageNumber", "ImageID"),
         *("ExifOffset", "GPSInfo"),
     )
 )
-_SHORT = 3
+# Tags that say how the pixels, the profile and further images of a TIFF are stored, and XMP and
+# IPTC, which are read on their own.
+_STORAGE = frozenset(
+    (
+        *(*range(254, 267), 273, 274, *range(277, 282), 284, *range(288, 294), 301),
+        *(*range(317, 348), *range(512, 533), 700, 33723, 34675),
+    )
+)
+_SHORT, _LONG = 3, 4
+_SRGB = 1
 _MARK = b"Exif\0\0"
 
 
@@ -26,8 +38,12 @@ class DamagedExifError(ValueError):
     """An EXIF block cannot be read. The photo is then read without it."""
 
 
-def upright_exif(image: Image.Image) -> bytes | None:
-    """Make the block for the upright copy: orientation 1, and no thumbnail in the old colors.
+def upright_exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
+    """Make the block for the upright sRGB copy, without a thumbnail in the old colors.
+
+    Args:
+        image: an open file.
+        size: width and height of the copy.
 
     Returns:
         The block, which begins with ``Exif\\0\\0``; None when the image has none.
@@ -35,12 +51,15 @@ def upright_exif(image: Image.Image) -> bytes | None:
     raw = image.info.get("exif")
     try:
         if raw:
-            return _turned(raw)
-        block = image.getexif().tobytes()
+            return _adapted(raw, size)
+        exif = image.getexif()
+        if getattr(getattr(image, "tag_v2", None), "_bigtiff", False):
+            exif = _copied(exif)
+        block = exif.tobytes()
+        described = tiff_tags(block)
+        return _adapted(described.tobytes(), size) if len(described) else None
     except _DAMAGE as error:
         raise DamagedExifError(str(error)) from error
-    described = tiff_tags(block)
-    return described.tobytes() if len(described) else None
 
 
 def tiff_tags(block: bytes) -> Image.Exif:
@@ -50,31 +69,77 @@ def tiff_tags(block: bytes) -> Image.Exif:
         exif.load(block)
         for tag in set(exif) - _DESCRIPTIVE:
             del exif[tag]
+        # Pillow writes no directory inside of this one into a TIFF, only where it would be.
+        exif.get_ifd(ExifTags.IFD.Exif).pop(ExifTags.IFD.Interop, None)
         exif.tobytes()
     except _DAMAGE as error:
         raise DamagedExifError(str(error)) from error
     return exif
 
 
-def _turned(block: bytes) -> bytes:
+def unknown_tags(tags: Iterable[int]) -> list[str]:
+    """Name the tags of a TIFF that neither describe the photo nor how the file is stored."""
+    known = _DESCRIPTIVE | _STORAGE
+    return [
+        TiffTags.lookup(tag).name.replace("unknown", str(tag)) for tag in tags if tag not in known
+    ]
+
+
+def _copied(exif: Image.Exif) -> Image.Exif:
+    """Copy the tags of a BigTIFF, whose directories have another form than those of EXIF."""
+    copy = Image.Exif()
+    for tag in _DESCRIPTIVE & set(exif):
+        copy[tag] = dict(exif.get_ifd(tag)) if tag in TiffTags.TAGS_V2_GROUPS else exif[tag]
+    return copy
+
+
+def _adapted(block: bytes, size: tuple[int, int]) -> bytes:
     # Changed in place: the offsets in a camera maker's note count from the beginning of the block,
     # so a block that is written anew makes the note unreadable.
     block = block if block.startswith(_MARK) else _MARK + block
-    changed = bytearray(block)
     start = len(_MARK)
     orders = {b"II": "<", b"MM": ">"}
     if block[start : start + 2] not in orders:
         raise ValueError("it has no byte order mark")
     order = orders[block[start : start + 2]]
+    changed = bytearray(block)
     (offset,) = struct.unpack_from(order + "I", block, start + 4)
-    (count,) = struct.unpack_from(order + "H", block, start + offset)
-    first = start + offset + 2
-    end = first + 12 * count
-    for entry in range(first, end, 12):
-        (tag,) = struct.unpack_from(order + "H", block, entry)
-        if tag == ExifTags.Base.Orientation:
-            struct.pack_into(order + "HHIHH", changed, entry, tag, _SHORT, 1, 1, 0)
+    entries, end = _directory(block, start + offset, order)
+    if ExifTags.Base.Orientation in entries:
+        _set_number(changed, entries[ExifTags.Base.Orientation], order, 1, _SHORT)
     # The second directory is the thumbnail's.
     if len(block) >= end + 4:
         struct.pack_into(order + "I", changed, end, 0)
+    # A damaged inner directory stays as it is.
+    with contextlib.suppress(struct.error, KeyError):
+        (offset,) = struct.unpack_from(order + "8xI", block, entries[ExifTags.IFD.Exif])
+        entries, _ = _directory(block, start + offset, order)
+        sizes = (ExifTags.Base.ExifImageWidth, ExifTags.Base.ExifImageHeight)
+        for tag, value in ((ExifTags.Base.ColorSpace, _SRGB), *zip(sizes, size, strict=True)):
+            if tag in entries:
+                _set_number(changed, entries[tag], order, value)
+        (offset,) = struct.unpack_from(order + "8xI", block, entries[ExifTags.IFD.Interop])
+        entries, _ = _directory(block, start + offset, order)
+        index = entries[ExifTags.Interop.InteropIndex] + 8
+        if changed[index : index + 3] == b"R03":  # Adobe RGB
+            changed[index : index + 3] = b"R98"
     return bytes(changed)
+
+
+def _directory(block: bytes, place: int, order: str) -> tuple[dict[int, int], int]:
+    """Find the entries of a directory by tag, and its end."""
+    (count,) = struct.unpack_from(order + "H", block, place)
+    end = place + 2 + 12 * count
+    places = range(place + 2, end, 12)
+    return {struct.unpack_from(order + "H", block, entry)[0]: entry for entry in places}, end
+
+
+def _set_number(
+    block: bytearray, entry: int, order: str, value: int, kind: int | None = None
+) -> None:
+    """Set the value of an entry that holds one whole number, or shall hold one of ``kind``."""
+    kind = kind or struct.unpack_from(order + "2xH", block, entry)[0]
+    if kind == _SHORT and value < 2**16:
+        struct.pack_into(order + "HIHH", block, entry + 2, kind, 1, value, 0)
+    elif kind == _LONG:
+        struct.pack_into(order + "HII", block, entry + 2, kind, 1, value)

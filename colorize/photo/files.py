@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import io
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from colorize import storage
 from colorize.data.decode import decode, read_bytes
-from colorize.photo.exif import DamagedExifError, tiff_tags, upright_exif
 from colorize.photo.formats import Container, OutputError, find_container
+from colorize.photo.metadata import Metadata, read_metadata, save_options
 from colorize.photo.record import Made, Record
 
 
@@ -29,15 +29,15 @@ class Photo:
     Attributes:
         rgb: (H, W, 3) uint8 sRGB, upright; transparent pixels have their own color.
         alpha: (H, W) uint8, 255 is opaque; None when the file has none.
-        exif: EXIF block with orientation 1 and without thumbnail; None when the file has none.
         icc: sRGB profile for the result; None when the file has no profile.
+        metadata: what surrounds the pixels.
         notes: what was left out or changed, for the user.
     """
 
     rgb: np.ndarray
     alpha: np.ndarray | None = None
-    exif: bytes | None = None
     icc: bytes | None = None
+    metadata: Metadata = field(default_factory=Metadata)
     notes: tuple[str, ...] = ()
 
 
@@ -54,17 +54,9 @@ def read_photo(source: Path | bytes, name: str) -> Photo:
     pixels = decode(encoded, name)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decode has told them
-        exif, about_exif = _described(encoded)
-    return Photo(pixels.rgb, pixels.alpha, exif, pixels.icc, (*about_exif, *pixels.notes))
-
-
-def _described(encoded: bytes) -> tuple[bytes | None, list[str]]:
-    """Read the EXIF block of a file whose pixels were decoded; notes for the user."""
-    with Image.open(io.BytesIO(encoded)) as image:
-        try:
-            return upright_exif(image), []
-        except DamagedExifError as error:
-            return None, [f"its EXIF is damaged and was left out ({error})"]
+        with Image.open(io.BytesIO(encoded)) as image:
+            metadata, notes = read_metadata(image, pixels.rgb.shape[1::-1])
+    return Photo(pixels.rgb, pixels.alpha, pixels.icc, metadata, (*notes, *pixels.notes))
 
 
 def write_photo(
@@ -99,12 +91,9 @@ def write_photo(
             f"{rgb.shape[1]}x{rgb.shape[0]}; choose another format"
         )
     image, notes = _with_alpha(rgb, photo.alpha, container)
-    around: dict[str, Any] = dict(container.options)
-    if photo.exif is not None:
-        try:
-            around["exif"] = _fitting_exif(photo.exif, container)
-        except (DamagedExifError, OutputError) as error:
-            notes.append(f"its EXIF was left out: {error}")
+    around, lost = save_options(photo.metadata, container, made)
+    around |= container.options
+    notes += lost
     if photo.icc is not None and container.icc:
         around["icc_profile"] = photo.icc
     if isinstance(target, Path):
@@ -131,9 +120,3 @@ def _with_alpha(
     if alpha.min() == 255:
         return flat, []
     return flat, [f"its transparency was laid over white, as {container.name} has none"]
-
-
-def _fitting_exif(block: bytes, container: Container) -> bytes | Image.Exif:
-    if len(block) > container.most_exif:
-        raise OutputError(f"{container.name} holds {container.most_exif} bytes, got {len(block)}")
-    return tiff_tags(block) if container.name == "TIFF" else block

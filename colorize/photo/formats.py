@@ -20,17 +20,30 @@ class Container:
     alpha: bool = False
     icc: bool = False
     most_exif: int = 0  # bytes
+    most_xmp: int = 0  # bytes
+    iptc: bool = False
+    dpi: bool = False
+    comment: bool = False
+    texts: bool = False
     longest: int = _NO_LIMIT  # pixels
     options: dict[str, Any] = field(default_factory=dict)
 
 
 # Color at full resolution: decoders enlarge reduced color differently, which changes lightness too.
 _FINE = {"quality": 95, "subsampling": "4:4:4"}
-_JPEG = Container("JPEG", icc=True, most_exif=65533, longest=65500, options=_FINE)
-_PNG = Container("PNG", alpha=True, icc=True, most_exif=_NO_LIMIT)
-_TIFF = replace(_PNG, name="TIFF")
-_WEBP = replace(_PNG, name="WEBP", longest=16383, options={"lossless": True, "exact": True})
-_AVIF = replace(_PNG, name="AVIF", longest=65535, options=_FINE)
+_JPEG = Container(
+    *("JPEG", False, True, 65533, 65504),
+    iptc=True,
+    dpi=True,
+    comment=True,
+    longest=65500,
+    options=_FINE,
+)
+_RICH = Container("WEBP", alpha=True, icc=True, most_exif=_NO_LIMIT, most_xmp=_NO_LIMIT)
+_PNG = replace(_RICH, name="PNG", iptc=True, dpi=True, texts=True)
+_TIFF = replace(_RICH, name="TIFF", iptc=True, dpi=True)
+_WEBP = replace(_RICH, longest=16383, options={"lossless": True, "exact": True})
+_AVIF = replace(_RICH, name="AVIF", longest=65535, options=_FINE)
 _CONTAINERS = {
     ".png": _PNG,
     ".jpg": _JPEG,
@@ -40,7 +53,7 @@ _CONTAINERS = {
     ".webp": _WEBP,
     ".avif": _AVIF,
     ".jp2": Container("JPEG2000", alpha=True),
-    ".bmp": Container("BMP"),
+    ".bmp": Container("BMP", dpi=True),
     ".ppm": Container("PPM"),
 }
 

@@ -29,6 +29,11 @@ class Made:
     sha256: str
     settings: dict[str, Any]
 
+    @property
+    def source_name(self) -> str:
+        """The name of the photo's file."""
+        return "standard input" if self.source is None else Path(self.source).name
+
     def is_of_same_photo(self, other: Made) -> bool:
         """Whether both are of one photo, which may have changed under its name."""
         same_name = self.source is not None and self.source == other.source
