@@ -1,83 +1,219 @@
-"""Conversion of pixels in another color space to sRGB."""
+"""Conversion of pixels to sRGB: which color space a file declares, and how to leave it."""
 
 from __future__ import annotations
 
 import io
+import struct
 from collections.abc import Callable
-from typing import Any, cast
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
+
+from colorize.data.color_space import ColorSpace, adobe_rgb, from_chunks, from_h273, from_icc
+
+Kind = Literal["GRAY", "RGB", "CMYK", "LAB"]
+Apply = Callable[[np.ndarray], np.ndarray]
 
 # cmsFLAGS_BLACKPOINTCOMPENSATION of lcms2.h; Pillow has named it differently over time.
 _BLACK_POINT_COMPENSATION: Any = 0x2000
-_GREY_MODES = ("1", "L", "LA", "I")
+_CHANNELS = {"L": 1, "RGB": 3, "CMYK": 4, "LAB": 3}
+_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB"}
+# What a camera writes for Adobe RGB: "uncalibrated" with the interoperability of DCF 2.0, or 2.
+_UNCALIBRATED, _ADOBE = 65535, 2
+_INTEROPERABILITY_INDEX = 1
 
 
-def to_srgb(
-    image: Image.Image, rgb: np.ndarray, upright: Callable[[Image.Image], np.ndarray]
-) -> tuple[np.ndarray, bytes | None, list[str]]:
-    """Convert pixels to sRGB by relative colorimetric intent with black point compensation.
+class UnusableProfileError(ValueError):
+    """A profile is damaged or belongs to other pixels; they are then taken as sRGB."""
+
+
+@dataclass
+class DeclaredColor:
+    """What a file says about its color: a profile, or a space of primaries and curve, or nothing.
+
+    Attributes:
+        notes: what of it cannot be used.
+    """
+
+    icc: bytes | None = None
+    space: ColorSpace | None = None
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How bands of stored pixels become sRGB.
+
+    Attributes:
+        apply: (R, W, C) to (R, W, 1) or (R, W, 3) of the same type; None when they are sRGB.
+        icc: sRGB profile for a result; None when the file declares no color.
+        notes: what was not used, for the user.
+    """
+
+    apply: Apply | None = None
+    icc: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+
+def declared_color(image: Image.Image, h273: tuple[int, int] | None) -> DeclaredColor:
+    """Read what an image declares, by the order of the PNG specification and DCF 2.0.
 
     Args:
-        image: the open file, whose profile is read.
-        rgb: (H, W, 3) uint8, its upright pixels.
-        upright: turns a layer of the file's own pixels upright, as (H, W, 3).
-
-    Returns:
-        The pixels; the profile for a result, None when there is none; notes for the user.
+        image: as Pillow opened it.
+        h273: color primaries and transfer characteristics out of cICP or nclx, if any.
     """
-    embedded = image.info.get("icc_profile")
-    if not embedded:
-        return rgb, None, []
+    declared = DeclaredColor(icc=image.info.get("icc_profile"))
+    info = image.info
+    # cICP is above a profile in PNG; of the other formats nclx is below it.
+    if h273 and (image.format == "PNG" or not declared.icc):
+        try:
+            return DeclaredColor(space=from_h273(*h273))
+        except ValueError as error:
+            declared.notes.append(f"its color space is not known here: not used ({error})")
+    if declared.icc or "srgb" in info:
+        return declared
     try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(embedded))
-        kind = profile.profile.xcolor_space.strip()
-        layer = _layer_in(kind, image, rgb)
-        if layer is None:
-            return rgb, None, [f"its {kind} color profile does not fit its pixels: not used"]
-        srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
-        transform = ImageCms.buildTransform(
-            *(profile, srgb, layer.mode, "RGB"),
-            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-            flags=_BLACK_POINT_COMPENSATION,
-        )
-        if _is_identity(transform, layer.mode):
-            return rgb, embedded if kind == "RGB" else srgb.tobytes(), []
-        converted = _transformed(layer, transform)
-    except (ImageCms.PyCMSError, OSError, UnicodeDecodeError) as error:
-        return rgb, None, [f"its color profile is damaged and was not used ({error})"]
-    # Only the file's own layer still has to be turned.
-    turned = upright(converted) if layer is image else np.array(converted)
-    return turned, srgb.tobytes(), []
+        gamma = info.get("gamma")
+        gamma = None if gamma is None else round(gamma * 100_000)
+        declared.space = from_chunks(gamma, info.get("chromaticity"))
+    except (ValueError, TypeError, ZeroDivisionError) as error:
+        declared.notes.append(f"its gAMA or cHRM chunk is damaged and was not used ({error})")
+    if declared.space is None and _is_adobe_by_exif(image):
+        declared.space = adobe_rgb()
+    return declared
 
 
-def _layer_in(kind: str, image: Image.Image, rgb: np.ndarray) -> Image.Image | None:
-    """Give the pixels in the color space of a profile; None when they are in another one."""
-    grey = image.mode in _GREY_MODES or image.mode.startswith("I;16")
-    if kind == "CMYK" and image.mode == "CMYK":
-        return image
-    if kind == "RGB" and image.mode != "CMYK":
-        return Image.fromarray(rgb)
-    if kind == "GRAY" and grey:
-        return Image.fromarray(np.ascontiguousarray(rgb[..., 0]))
+def _is_adobe_by_exif(image: Image.Image) -> bool:
+    try:
+        exif = image.getexif()
+        if ExifTags.IFD.Exif not in exif:
+            return False
+        space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
+        if space != _UNCALIBRATED:
+            return bool(space == _ADOBE)
+        index = exif.get_ifd(ExifTags.IFD.Interop).get(_INTEROPERABILITY_INDEX)
+        return str(index).startswith("R03")
+    except (struct.error, ValueError, TypeError, KeyError, SyntaxError, OSError):
+        return False  # damaged EXIF, which says nothing about color
+
+
+def find_conversion(
+    declared: DeclaredColor, kind: Kind, deep: bool, is_neutral: Callable[[], bool]
+) -> Conversion:
+    """Find the conversion of pixels of a kind; what cannot be used is noted.
+
+    Profiles go by relative colorimetric intent with black point compensation.
+
+    Args:
+        declared: what the file says.
+        kind: what its samples mean.
+        deep: whether they have 16 bits.
+        is_neutral: whether all of RGB pixels are grey.
+    """
+    notes = list(declared.notes)
+    if declared.icc:
+        try:
+            return _by_profile(declared.icc, kind, deep, is_neutral, notes)
+        except UnusableProfileError as error:
+            notes.append(str(error))
+    elif declared.space and kind in ("GRAY", "RGB"):
+        return Conversion(declared.space.to_srgb, _srgb().tobytes(), tuple(notes))
+    return Conversion(_plain(kind), None, tuple(notes))
+
+
+def _by_profile(
+    icc: bytes, kind: Kind, deep: bool, is_neutral: Callable[[], bool], notes: list[str]
+) -> Conversion:
+    # The signature is not read by lcms, which takes it for ASCII.
+    own = icc[16:20].decode("latin-1").strip()
+    grey_of_rgb = own == "GRAY" and kind == "RGB" and is_neutral()
+    fits = own == kind or (own == "RGB" and kind == "GRAY") or grey_of_rgb
+    try:
+        # lcms knows 8 bits only here, and is off by levels for dark linear grey.
+        exact = fits and (deep or own == "GRAY")
+        if exact and (space := from_icc(icc)) is not None:
+            apply = _first_channel(space.to_srgb) if grey_of_rgb else space.to_srgb
+            same = space.is_srgb()
+        else:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            if not fits:
+                raise UnusableProfileError(
+                    f"its {own} color profile does not fit its pixels: not used"
+                )
+            transform = _transform(profile, "L" if own == "GRAY" else _MODES[own])
+            same, apply = _is_identity(transform), _by_lcms(transform)
+            if deep:
+                notes.append("its color profile has tables: applied to 8 of its 16 bits")
+    except (ImageCms.PyCMSError, OSError, ValueError) as error:
+        if isinstance(error, UnusableProfileError):
+            raise
+        raise UnusableProfileError(
+            f"its color profile is damaged and was not used ({error})"
+        ) from error
+    if same:
+        return Conversion(None, icc if own == "RGB" else _srgb().tobytes(), tuple(notes))
+    return Conversion(apply, _srgb().tobytes(), tuple(notes))
+
+
+def _first_channel(apply: Apply) -> Apply:
+    return lambda levels: apply(levels[..., :1])
+
+
+def _plain(kind: Kind) -> Apply | None:
+    if kind == "CMYK":
+        return lambda levels: np.asarray(_layer(levels, "CMYK").convert("RGB"))
+    if kind == "LAB":
+        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
+        return _by_lcms(_transform(lab, "LAB"))
     return None
 
 
-def _transformed(layer: Image.Image, transform: ImageCms.ImageCmsTransform) -> Image.Image:
-    # It gives None only for a transform in place.
-    return cast(Image.Image, ImageCms.applyTransform(layer, transform))
+def _srgb() -> ImageCms.ImageCmsProfile:
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def _is_identity(transform: ImageCms.ImageCmsTransform, mode: str) -> bool:
+def _transform(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
+    return ImageCms.buildTransform(
+        *(profile, _srgb(), mode, "RGB"),
+        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+        flags=_BLACK_POINT_COMPENSATION,
+    )
+
+
+def _by_lcms(transform: ImageCms.ImageCmsTransform) -> Apply:
+    mode = transform.input_mode
+
+    def apply(levels: np.ndarray) -> np.ndarray:
+        if levels.dtype == np.uint16:
+            eight = ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+            return apply(eight).astype(np.uint16) * np.uint16(257)
+        channels = _CHANNELS[mode]
+        if levels.shape[2] != channels:
+            levels = levels[..., :1] if channels == 1 else np.repeat(levels, channels, 2)
+        # It gives None only for a transform in place.
+        return np.asarray(
+            cast(Image.Image, ImageCms.applyTransform(_layer(levels, mode), transform))
+        )
+
+    return apply
+
+
+def _layer(levels: np.ndarray, mode: str) -> Image.Image:
+    height, width, channels = levels.shape
+    squeezed = levels[..., 0] if channels == 1 else levels
+    return Image.frombuffer(
+        mode, (width, height), np.ascontiguousarray(squeezed), "raw", mode, 0, 1
+    )
+
+
+def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
     """Check whether a profile is sRGB under any name; the pixels then stay the same to the bit."""
-    if mode == "CMYK":
+    if transform.input_mode not in ("L", "RGB"):
         return False
-    if mode == "L":
-        probe = np.arange(256, dtype=np.uint8)[None]
-        expected = np.repeat(probe[..., None], 3, axis=2)
-    else:
-        levels = np.linspace(0, 255, 18).astype(np.uint8)
-        expected = probe = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
-    converted = np.asarray(_transformed(Image.fromarray(probe), transform))
-    return int(np.abs(converted.astype(int) - expected).max()) <= 1
+    levels = np.linspace(0, 255, 18).astype(np.uint8)
+    probe = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
+    if transform.input_mode == "L":
+        probe = np.arange(256, dtype=np.uint8)[None, :, None]
+    return int(np.abs(_by_lcms(transform)(probe).astype(int) - probe).max()) <= 1

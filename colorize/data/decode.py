@@ -1,54 +1,54 @@
-"""Decoding of images, whatever their mode, to 8-bit RGB.
+"""The one front door for pictures: every kind of image becomes upright sRGB.
 
-Pixels are taken as sRGB; an embedded color profile is not applied. Of an animation or a file with
-several pages it is the first that counts.
+Pixels in another color space are converted, so that their lightness is what the photographer saw.
+Of an animation or a file with several pages it is the first that counts, but for a TIFF's reduced
+copies.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import struct
 import warnings
-import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image, ImageFile
+from PIL import ExifTags, Image
+from PIL.JpegImagePlugin import JpegImageFile
 
 from colorize.color.lab import rgb_to_lab
-from colorize.data.color_profile import to_srgb
+from colorize.data.color_profile import (
+    Conversion,
+    DeclaredColor,
+    Kind,
+    declared_color,
+    find_conversion,
+)
+from colorize.data.file_kind import HEAD
+from colorize.data.opening import (
+    DECODER_ERRORS,
+    FileSource,
+    explaining,
+    h273_numbers,
+    opened_file,
+    opened_image,
+    without_damaged_chunks,
+)
+from colorize.data.stored import Band, StoredPixels, has_alpha, is_deep, stored_pixels
+from colorize.data.tiff import TIFF_MARKS, TiffPage, is_misread, read_tiff
 from colorize.errors import ImageError
 
 GREY_LIMIT = 5.0
 """The authors' rule: an image is grey when no pixel has |a| or |b| above this."""
 
-ImageSource = str | os.PathLike[str] | bytes | BinaryIO | Image.Image
+ImageSource = FileSource | Image.Image
+FIRST_PAGE = "the first of its pages or frames was taken"
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-_FORMAT_NAMES = "JPEG, PNG, GIF, BMP, TIFF, WebP, PNM, JPEG 2000 or AVIF"
-_CONVERTIBLE = ("RGB", "L", "P", "1", "CMYK", "YCbCr", "RGBX", "HSV")
-_WITH_ALPHA = ("RGBA", "LA", "PA", "RGBa")
-# What Pillow's decoders raise on damaged files. A full disk or a bug of ours is not among them.
-_DECODER_ERRORS = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    EOFError,
-    IndexError,
-    KeyError,
-    TypeError,
-    OverflowError,
-    RuntimeError,
-    struct.error,
-    zlib.error,
-)
 # ImageOps.exif_transpose also writes the remaining EXIF block anew, and fails on the many that do
 # not keep to the standard.
 _UPRIGHT = {
@@ -62,6 +62,8 @@ _UPRIGHT = {
 }
 # A picture one pixel wide would be enlarged to gigabytes.
 _MOST_ENLARGED_PIXELS = 2**24
+# Bounds the memory of a band, however large the image is.
+_BAND_PIXELS = 2**18
 # Difference of the largest and the smallest channel. In the whole 8-bit cube no color above the
 # first is grey in the sense of GREY_LIMIT and none up to the second is not (a test enumerates it);
 # only in between does it take CIELAB, which costs more than decoding.
@@ -69,17 +71,89 @@ _SURELY_COLORED = 24
 _SURELY_GREY = 6
 
 
-def decode_rgb(
-    source: ImageSource, name: str, *, resize: int | None = None, at_least: int = 1
-) -> np.ndarray:
-    """Decode an image to 8-bit RGB, upright as its EXIF orientation says.
+@dataclass(frozen=True)
+class Decoded:
+    """The pixels of an image.
 
-    Grey becomes three equal channels, also 16-bit grey, which is scaled by its full range.
-    Transparency is laid over white. CMYK and YCCK are converted by the plain formula.
+    Attributes:
+        pixels: (H, W, 1) or (H, W, 3) sRGB, upright, uint8 or uint16; transparent pixels have
+            their own color.
+        alpha: (H, W) of the same type, the top value is opaque; None when there is none.
+        icc: sRGB profile for a result; None when the file declares no color.
+        notes: what was left out or changed, for the user.
+    """
+
+    pixels: np.ndarray
+    alpha: np.ndarray | None = None
+    icc: bytes | None = None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rgb(self) -> np.ndarray:
+        """The pixels as (H, W, 3); grey has three equal channels."""
+        return self.pixels if self.pixels.shape[2] == 3 else np.repeat(self.pixels, 3, 2)
+
+
+def decode(
+    source: ImageSource,
+    name: str,
+    *,
+    depth: int = 8,
+    truncated: bool = False,
+    max_pixels: int | None = None,
+) -> Decoded:
+    """Decode an image to sRGB and alpha.
+
+    Color management (ICC; PNG's cICP, gAMA and cHRM; Adobe RGB by EXIF) works at the depth of the
+    file, by relative colorimetric intent with black point compensation. CMYK without a profile is
+    converted by the plain formula.
 
     Args:
         source: path, encoded bytes, open binary file, or PIL image (which is not changed).
         name: what to call the image in errors.
+        depth: 16 keeps the bits of a file that has 16; 8 rounds them to uint8.
+        truncated: also take a JPEG that was cut off; what is missing is grey.
+        max_pixels: the most pixels that are allowed; None for Pillow's limit, 178,956,970.
+
+    Raises:
+        ImageError: not an image, empty, truncated, too large, or of a kind without a defined
+            conversion (floating point, integers beyond 16 bits, signed ones, camera raw).
+    """
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        # A scan of more than 89 megapixels is no attack. Pillow itself refuses twice as many.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        decoded = _read(
+            source,
+            name,
+            lambda opened: _to_srgb(opened, name, depth),
+            truncated=truncated,
+            max_pixels=max_pixels,
+        )
+    spoken = dict.fromkeys(str(warning.message).strip() for warning in warned)
+    return replace(decoded, notes=(*decoded.notes, *spoken))
+
+
+def decode_over_white(source: ImageSource, name: str, *, depth: int = 8) -> np.ndarray:
+    """Decode an image to (H, W, 1) or (H, W, 3), transparency laid over white; see ``decode``.
+
+    What of the file was not used is told by warnings.
+    """
+    decoded = _read(source, name, lambda opened: _to_srgb(opened, name, depth, over_white=True))
+    _warn(decoded, name)
+    return decoded.pixels
+
+
+def decode_rgb(
+    source: ImageSource, name: str, *, resize: int | None = None, at_least: int = 1
+) -> np.ndarray:
+    """Decode an image to 8-bit sRGB as ``decode`` does, and resize it.
+
+    Grey becomes three equal channels. Transparency is laid over white. What of the file was not
+    used is told by warnings.
+
+    Args:
+        source, name: as in ``decode``.
         resize: what the short side is to be, in pixels; None keeps it. The filter is bicubic,
             widened when reducing (antialiased). A JPEG that is reduced a lot is decoded at a
             fraction of its size, at least twice what is needed.
@@ -87,64 +161,10 @@ def decode_rgb(
 
     Returns:
         rgb: (H, W, 3) uint8, contiguous and writable.
-
-    Raises:
-        ImageError: not an image, empty, truncated, too large, or of a kind without a defined
-            conversion (floating point, 32-bit integers beyond 16 bits).
     """
-    if isinstance(source, Image.Image):
-        return _finish(source, name, _target(source, name, resize, at_least))
-    with _opened(source, name) as image:
-        target = _target(image, name, resize, at_least)
-        if image.format == "JPEG" and min(image.size) >= 2 * target:
-            image.draft(None, short_side_to(*image.size, 2 * target))
-        return _finish(image, name, target)
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """The pixels of a file.
-
-    Attributes:
-        rgb: (H, W, 3) uint8 sRGB, upright; transparent pixels have their own color.
-        alpha: (H, W) uint8, 255 is opaque; None when the file has none.
-        icc: sRGB profile for a result; None when the file has no profile.
-        notes: what was left out or changed, for the user.
-    """
-
-    rgb: np.ndarray
-    alpha: np.ndarray | None = None
-    icc: bytes | None = None
-    notes: tuple[str, ...] = ()
-
-
-def decode(encoded: bytes, name: str) -> Decoded:
-    """Decode a file to sRGB and alpha.
-
-    The first of several pages or frames is read. 16 bits become 8. A color profile that is not sRGB
-    is applied by relative colorimetric intent with black point compensation.
-
-    Args:
-        encoded: the content of the file.
-        name: what to call the image in errors.
-    """
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        # A scan of more than 89 megapixels is no attack. Pillow itself refuses twice as many.
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        decoded = _decode(encoded, name)
-    spoken = dict.fromkeys(str(warning.message).strip() for warning in warned)
-    return replace(decoded, notes=(*decoded.notes, *spoken))
-
-
-def read_bytes(source: str | os.PathLike[str] | bytes, name: str) -> bytes:
-    """Read a file that may be an image; bytes are given back as they are."""
-    if isinstance(source, bytes):
-        return source
-    try:
-        return Path(source).read_bytes()
-    except OSError as error:
-        raise ImageError(f"{name}: expected an image file, got: {error.strerror}") from error
+    decoded = _read(source, name, lambda opened: _resized(opened, name, resize, at_least))
+    _warn(decoded, name)
+    return decoded.pixels
 
 
 def is_grey(rgb: np.ndarray) -> bool:
@@ -168,87 +188,267 @@ def short_side_to(width: int, height: int, short_side: int) -> tuple[int, int]:
     return max(short_side, round(width * scale)), max(short_side, round(height * scale))
 
 
-@contextmanager
-def _opened(
-    source: str | os.PathLike[str] | bytes | BinaryIO, name: str
-) -> Iterator[ImageFile.ImageFile]:
+def read_bytes(source: str | os.PathLike[str] | bytes, name: str) -> bytes:
+    """Read a file that may be an image; bytes are given back as they are."""
     if isinstance(source, bytes):
-        if not source:
-            raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
-        source = io.BytesIO(source)
-    elif isinstance(source, str | os.PathLike):
-        # Given a path, Pillow maps some TIFFs into memory, and those to be turned with wrong sizes.
-        with _file(Path(source), name) as file, _opened(file, name) as image:
-            yield image
-        return
-    elif not hasattr(source, "read"):
-        kind = type(source).__name__
-        raise ImageError(
-            f"{name}: expected a path, bytes, an open binary file or a PIL image, got {kind}"
-        )
-    with _explaining(name):
-        image = Image.open(source, formats=_formats())
-    # Closes what Pillow opened; the caller's own file stays open.
-    with image:
+        return source
+    try:
+        return Path(source).read_bytes()
+    except OSError as error:
+        raise ImageError(f"{name}: expected an image file, got: {error.strerror}") from error
+
+
+@contextmanager
+def opened_header(
+    encoded: bytes, name: str, max_pixels: int | None = None
+) -> Iterator[Image.Image | None]:
+    """Open an image for what lies around its pixels; None for one that Pillow does not open."""
+    with ExitStack() as stack:
+        image: Image.Image | None = None
+        try:
+            image = stack.enter_context(opened_image(io.BytesIO(encoded), name, max_pixels))
+        except ImageError:
+            mended = _mended(io.BytesIO(encoded), truncated=False)
+            if mended is not None:
+                file = io.BytesIO(mended[0])
+                image = stack.enter_context(opened_image(file, name, max_pixels))
         yield image
 
 
-def _file(path: Path, name: str) -> BinaryIO:
+class _Opened(NamedTuple):
+    """An image that Pillow opened, what Pillow does not say of its file; or a TIFF's page."""
+
+    image: Image.Image | None = None
+    h273: tuple[int, int] | None = None
+    reopened: Callable[[], Image.Image] | None = None
+    page: TiffPage | None = None
+
+
+def _read(
+    source: ImageSource,
+    name: str,
+    use: Callable[[_Opened], Decoded],
+    *,
+    truncated: bool = False,
+    max_pixels: int | None = None,
+) -> Decoded:
+    """Open a source and use it; once more without damage that costs no pixels."""
+    if isinstance(source, Image.Image):
+        return use(_Opened(source))
+    with opened_file(source, name) as file:
+        try:
+            return _with_file(file, name, use, max_pixels)
+        except ImageError:
+            mended = _mended(file, truncated)
+            if mended is None:
+                raise
+        content, note = mended
+        decoded = _with_file(io.BytesIO(content), name, use, max_pixels)
+        return replace(decoded, notes=(note, *decoded.notes))
+
+
+def _mended(file: BinaryIO, truncated: bool) -> tuple[bytes, str] | None:
+    """Give the content of a file without its damage, and a note; None when nothing helps."""
+    file.seek(0)
+    mark = file.read(4)
+    file.seek(0)
+    if mark == b"\x89PNG":
+        content, chunks = without_damaged_chunks(file.read())
+        note = f"its damaged chunks {', '.join(chunks)} were left out"
+        return (content, note) if chunks else None
+    if mark[:2] == b"\xff\xd8" and truncated:
+        # Pillow's own switch for cut files is one for all threads.
+        return file.read() + b"\xff\xd9", "it is cut off; what is missing is grey"
+    return None
+
+
+def _with_file(
+    file: BinaryIO, name: str, use: Callable[[_Opened], Decoded], max_pixels: int | None
+) -> Decoded:
+    with ExitStack() as stack:
+        with explaining(name):
+            file.seek(0)
+            head = file.read(HEAD)
+            h273 = h273_numbers(file, head)
+            file.seek(0)
+
+        def opened() -> Image.Image:
+            file.seek(0)
+            return stack.enter_context(opened_image(file, name, max_pixels))
+
+        try:
+            image = opened()
+        except ImageError as error:
+            unknown = isinstance(error.__cause__, Image.UnidentifiedImageError)
+            if not unknown or head[:4] not in TIFF_MARKS:
+                raise
+            return use(_Opened(page=read_tiff(file, name)))
+        if is_misread(image):
+            return use(_Opened(page=read_tiff(file, name)))
+        return use(_Opened(image, h273, opened))
+
+
+def _to_srgb(opened: _Opened, name: str, depth: int, over_white: bool = False) -> Decoded:
+    image, page = opened.image, opened.page
+    if page is not None:
+        return _assembled(*page, depth=depth, over_white=over_white)
+    assert image is not None
+    _check_size(image.size, name)
+    declared = declared_color(image, opened.h273)
+    pixels = stored_pixels(image, name, opened.reopened)
+    decoded = _assembled(pixels, declared, _orientation(image, name), False, depth, over_white)
+    # Last, as looking for a second page may spoil the first.
+    taken = _page_note(image)
+    return replace(decoded, notes=(*taken, *decoded.notes))
+
+
+def _assembled(
+    pixels: StoredPixels,
+    declared: DeclaredColor,
+    orientation: int,
+    has_more: bool,
+    depth: int,
+    over_white: bool,
+) -> Decoded:
+    """Convert band by band into arrays that are upright."""
+    conversion = find_conversion(
+        declared, pixels.kind, pixels.deep, lambda: all(map(_is_neutral, _bands(pixels)))
+    )
+    whole: list[np.ndarray] = []
+    for first, last, (color, alpha) in _bands(pixels):
+        color = conversion.apply(color) if conversion.apply else color
+        if over_white and alpha is not None:
+            color, alpha = _laid_over_white(color, alpha), None
+        parts = [color] if alpha is None else [color, alpha[..., None]]
+        parts = [_rounded(part) if depth == 8 else part for part in parts]
+        if first == 0:
+            whole = [_empty(pixels.size, orientation, part) for part in parts]
+        for array, part in zip(whole, parts, strict=True):
+            _as_stored(array, orientation)[first:last] = part
+    alpha = whole[1][..., 0] if len(whole) > 1 else None
+    notes = (FIRST_PAGE,) * has_more + conversion.notes
+    return Decoded(whole[0], alpha, conversion.icc, notes)
+
+
+def _bands(pixels: StoredPixels) -> Iterator[tuple[int, int, Band]]:
+    width, height = pixels.size
+    rows = max(1, _BAND_PIXELS // width)
+    for first in range(0, height, rows):
+        last = min(first + rows, height)
+        yield first, last, pixels.band(first, last)
+
+
+def _is_neutral(band: tuple[int, int, Band]) -> bool:
+    color = band[2][0]
+    return bool((color == color[..., :1]).all())
+
+
+def _laid_over_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    if color.dtype == np.uint8:
+        rgb = np.broadcast_to(color, (*color.shape[:2], 3))
+        layer = Image.fromarray(np.dstack((rgb, alpha)))
+        white = Image.new("RGBA", layer.size, "white")
+        flat = np.asarray(Image.alpha_composite(white, layer).convert("RGB"))
+        return flat[..., : color.shape[2]]
+    share = alpha[..., None] / np.float32(65535)
+    return np.rint(color * share + 65535 * (1 - share)).astype(np.uint16)
+
+
+def _rounded(levels: np.ndarray) -> np.ndarray:
+    if levels.dtype == np.uint8:
+        return levels
+    return ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+
+
+def _empty(size: tuple[int, int], orientation: int, part: np.ndarray) -> np.ndarray:
+    width, height = size if orientation < 5 else size[::-1]
+    return np.empty((height, width, part.shape[2]), part.dtype)
+
+
+def _as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
+    """View an upright array as it lies in the file."""
+    view = upright.swapaxes(0, 1) if orientation >= 5 else upright
+    down = orientation in (3, 4, 6, 7)
+    right = orientation in (2, 3, 7, 8)
+    return view[:: -1 if down else 1, :: -1 if right else 1]
+
+
+def _orientation(image: Image.Image, name: str) -> int:
+    """Read the orientation of a loaded image: Pillow turns a TIFF, and only a TIFF, itself."""
+    with explaining(name):
+        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return value if value in _UPRIGHT else 1
+
+
+def _page_note(image: Image.Image) -> list[str]:
+    # A phone's JPEG carries its preview or its brightness map as further images (MPO).
+    if image.format == "MPO":
+        return []
     try:
-        size = path.stat().st_size
-        file = path.open("rb")
-    except OSError as error:
-        raise ImageError(f"{name}: expected an image file, got: {error.strerror}") from error
-    if size == 0:
-        file.close()
-        raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
-    return file
+        if (page := getattr(image, "tell", int)()) > 0:
+            return [f"its page {page + 1} was taken, as those before it are reduced copies"]
+        return [FIRST_PAGE] * (getattr(image, "n_frames", 1) > 1)
+    except (*DECODER_ERRORS, LookupError):
+        return [FIRST_PAGE]  # a second page that is damaged
 
 
-@lru_cache(maxsize=1)
-def _formats() -> tuple[str, ...]:
-    Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)
+def _warn(decoded: Decoded, name: str) -> None:
+    for note in decoded.notes:
+        if note != FIRST_PAGE:
+            warnings.warn(f"{name}: {note}", stacklevel=4)
 
 
-@contextmanager
-def _explaining(name: str) -> Iterator[None]:
-    """Turn what Pillow raises into an ImageError that names the file."""
-    try:
-        yield
-    except Image.UnidentifiedImageError as error:
-        raise ImageError(
-            f"{name}: expected an image ({_FORMAT_NAMES}), got something else"
-        ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageError(f"{name}: expected an image of ordinary size, got: {error}") from error
-    except _DECODER_ERRORS as error:
-        what = f"{type(error).__name__}: {error}"
-        raise ImageError(
-            f"{name}: expected a whole image, got a truncated or damaged one ({what})"
-        ) from error
+def _resized(opened: _Opened, name: str, resize: int | None, at_least: int) -> Decoded:
+    image, plain = opened.image, None
+    if image is not None:
+        _check_size(image.size, name)
+        wanted = 2 * max(resize or min(image.size), at_least)
+        if opened.reopened and isinstance(image, JpegImageFile) and min(image.size) >= wanted:
+            image.draft(None, short_side_to(*image.size, wanted))
+        plain = _plain_rgb(image, opened.h273, name)
+    if plain is not None:
+        layer, conversion = plain
+        decoded = Decoded(np.empty(0), None, conversion.icc, conversion.notes)
+    else:
+        decoded = _to_srgb(opened, name, 8, over_white=True)
+        layer = Image.fromarray(decoded.rgb)
+    target = max(resize or min(layer.size), at_least)
+    if target != min(layer.size):
+        layer = layer.resize(_resized_to(layer, name, target), Image.Resampling.BICUBIC)
+    return replace(decoded, pixels=np.array(layer))
 
 
-def _target(image: Image.Image, name: str, resize: int | None, at_least: int) -> int:
-    short = min(image.size)
-    if short < 1:
-        raise ImageError(f"{name}: expected at least one pixel, got a size of {image.size}")
-    return max(resize or short, at_least)
+def _plain_rgb(
+    image: Image.Image, h273: tuple[int, int] | None, name: str
+) -> tuple[Image.Image, Conversion] | None:
+    """Give an image of 8-bit sRGB without alpha, upright; None when it is none.
 
-
-def _finish(image: Image.Image, name: str, target: int) -> np.ndarray:
-    with _explaining(name):
+    So the data sets' usual images stay with Pillow, which is faster than going by bands.
+    """
+    if image.mode not in ("RGB", "L", "P", "1") or has_alpha(image) or is_deep(image):
+        return None
+    declared = declared_color(image, h273)
+    kind: Kind = "RGB" if image.mode in ("RGB", "P") else "GRAY"
+    if declared.space or (declared.icc and declared.icc[16:20] == b"GRAY" and kind == "RGB"):
+        return None
+    conversion = find_conversion(declared, kind, False, lambda: False)
+    if conversion.apply is not None:
+        return None
+    with explaining(name):
         image.load()
-        method = _UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation, 1))
-    rgb = _to_rgb(image, name)
+        method = _UPRIGHT.get(_orientation(image, name))
+        rgb = image if image.mode == "RGB" else image.convert("RGB")
     if method is not None:
         rgb = rgb.transpose(method)
-    if target != min(rgb.size):
-        rgb = rgb.resize(_resized(rgb, name, target), Image.Resampling.BICUBIC)
-    return np.array(rgb)
+    return rgb, conversion
 
 
-def _resized(image: Image.Image, name: str, target: int) -> tuple[int, int]:
+def _check_size(size: tuple[int, int], name: str) -> None:
+    if min(size) < 1:
+        raise ImageError(f"{name}: expected at least one pixel, got a size of {size}")
+
+
+def _resized_to(image: Image.Image, name: str, target: int) -> tuple[int, int]:
     width, height = short_side_to(*image.size, target)
     if target > min(image.size) and width * height > _MOST_ENLARGED_PIXELS:
         raise ImageError(
@@ -256,83 +456,3 @@ def _resized(image: Image.Image, name: str, target: int) -> tuple[int, int]:
             f"got {image.width}x{image.height}, which would become {width}x{height}"
         )
     return width, height
-
-
-def _to_rgb(image: Image.Image, name: str) -> Image.Image:
-    mode = image.mode
-    if mode == "I" or mode.startswith("I;16"):
-        return _from_grey16(image, name)
-    if mode not in _CONVERTIBLE + _WITH_ALPHA:
-        raise ImageError(
-            f"{name}: expected 8-bit color or grey, or 16-bit grey, got Pillow's mode {mode!r}"
-            + (" (32-bit floating point, whose range is not known)" if mode == "F" else "")
-            + "; save it as 8-bit RGB first"
-        )
-    with _explaining(name):
-        if not image.has_transparency_data:
-            return image if mode == "RGB" else image.convert("RGB")
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        return Image.alpha_composite(white, layer).convert("RGB")
-
-
-def _from_grey16(image: Image.Image, name: str) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
-    tags = getattr(image, "tag_v2", {})
-    bits = 12 if tags.get(ExifTags.Base.BitsPerSample) == (12,) else 16
-    full = 2**bits - 1
-    if values.min() < 0 or values.max() > full:
-        raise ImageError(
-            f"{name}: expected {bits}-bit grey (0..{full}), got integers "
-            f"{values.min()}..{values.max()}; save it as 8-bit RGB first"
-        )
-    grey = (values * 255 + full // 2) // full
-    if image.mode != "I" and tags.get(ExifTags.Base.PhotometricInterpretation) == 0:
-        grey = 255 - grey  # TIFF's "white is zero", which Pillow undoes for 8 bits only
-    if isinstance(transparent := image.info.get("transparency"), int):
-        grey[values == transparent] = 255
-    return Image.fromarray(grey.astype(np.uint8)).convert("RGB")
-
-
-def _decode(encoded: bytes, name: str) -> Decoded:
-    rgb = decode_rgb(encoded, name)
-    # decode_rgb has read all of it without an error, so nothing is checked again.
-    with Image.open(io.BytesIO(encoded)) as image:
-        image.load()
-        alpha = None
-        if image.has_transparency_data:
-            rgb, alpha = _split_alpha(image, rgb, name)
-        rgb, icc, notes = to_srgb(image, rgb, lambda layer: _upright(layer, image, name))
-        if _has_more(image):
-            notes.insert(0, "the first of its pages or frames was taken")
-    return Decoded(rgb, alpha, icc, tuple(notes))
-
-
-def _has_more(image: Image.Image) -> bool:
-    # A phone's JPEG carries its preview or its brightness map as further images (MPO).
-    if image.format == "MPO":
-        return False
-    try:
-        return getattr(image, "n_frames", 1) > 1
-    except (*_DECODER_ERRORS, LookupError):
-        return True  # a second page that is damaged
-
-
-def _split_alpha(image: Image.Image, rgb: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray]:
-    if image.mode.startswith("I"):
-        opaque = np.asarray(image) != image.info["transparency"]
-        mask = Image.fromarray(opaque.astype(np.uint8) * 255)
-    else:
-        layer = image.convert("RGBA")
-        mask = layer.getchannel("A")
-        rgb = _upright(layer.convert("RGB"), image, name)
-    return rgb, np.ascontiguousarray(_upright(mask, image, name)[..., 0])
-
-
-def _upright(layer: Image.Image, image: Image.Image, name: str) -> np.ndarray:
-    """Turn a layer that was made from the pixels of ``image`` upright.
-
-    Pillow turns a TIFF, and only a TIFF, when it loads it; the orientation is then 1.
-    """
-    layer.getexif()[ExifTags.Base.Orientation] = image.getexif().get(ExifTags.Base.Orientation, 1)
-    return decode_rgb(layer, name)

@@ -6,7 +6,6 @@ that their lightness is what the photographer saw; the result then carries an sR
 
 from __future__ import annotations
 
-import io
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from colorize import storage
-from colorize.data.decode import decode, read_bytes
+from colorize.data.decode import decode, opened_header, read_bytes
 from colorize.photo.formats import Container, OutputError, find_container
 from colorize.photo.metadata import Metadata, read_metadata, save_options
 from colorize.photo.record import Made, Record
@@ -41,7 +40,14 @@ class Photo:
     notes: tuple[str, ...] = ()
 
 
-def read_photo(source: Path | bytes, name: str) -> Photo:
+def read_photo(
+    source: Path | bytes,
+    name: str,
+    *,
+    depth: int = 8,
+    truncated: bool = False,
+    max_pixels: int | None = None,
+) -> Photo:
     """Read a photo: grey or color, 8 or 16 bits, CMYK, with alpha.
 
     The pixels are those of ``colorize.data.decode.decode``.
@@ -49,14 +55,18 @@ def read_photo(source: Path | bytes, name: str) -> Photo:
     Args:
         source: path or encoded bytes.
         name: name of the photo in errors.
+        depth, truncated, max_pixels: as in ``decode``.
     """
     encoded = read_bytes(source, name)
-    pixels = decode(encoded, name)
+    pixels = decode(encoded, name, depth=depth, truncated=truncated, max_pixels=max_pixels)
+    rgb, metadata, notes = pixels.rgb, Metadata(), list(pixels.notes)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # decode has told them
-        with Image.open(io.BytesIO(encoded)) as image:
-            metadata, notes = read_metadata(image, pixels.rgb.shape[1::-1])
-    return Photo(pixels.rgb, pixels.alpha, pixels.icc, metadata, (*notes, *pixels.notes))
+        with opened_header(encoded, name, max_pixels) as image:
+            if image is not None:
+                metadata, lost = read_metadata(image, rgb.shape[1::-1])
+                notes = [*lost, *notes]
+    return Photo(rgb, pixels.alpha, pixels.icc, metadata, tuple(notes))
 
 
 def write_photo(

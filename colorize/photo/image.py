@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor
 
 from colorize.color.lab import rgb_to_L
-from colorize.data.decode import decode_rgb
+from colorize.data.decode import decode_over_white
 from colorize.errors import ImageError
 from colorize.photo.upsampling import AreaReduction
 
@@ -62,7 +62,7 @@ def _read(image: ImageLike) -> np.ndarray:
     if isinstance(image, str):
         image = Path(image)
     name = str(image) if isinstance(image, Path) else type(image).__name__
-    return decode_rgb(image, name)
+    return decode_over_white(image, name, depth=16)
 
 
 def _check_array(array: np.ndarray) -> np.ndarray:

@@ -315,7 +315,6 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "flipped bits": lambda: encode(BIG, "PNG").replace(b"IDAT", b"IDAU", 1),
     "postscript": lambda: encode(BIG, "EPS"),
     "float tiff": lambda: encode(BIG[..., 0].astype(np.float32) / 255, "TIFF"),
-    "lab tiff": lambda: encode(Image.new("LAB", (8, 8)), "TIFF"),
     "32-bit tiff": lambda: encode(BIG[..., 0].astype(np.int32) * 1000, "TIFF"),
     "negative tiff": lambda: encode(BIG[..., 0].astype(np.int32) - 100, "TIFF"),
 }

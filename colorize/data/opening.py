@@ -1,0 +1,244 @@
+"""Open image files with Pillow: by content, within limits, and the right page of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import threading
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from importlib import import_module
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageFile
+from PIL.TiffImagePlugin import TiffImageFile
+
+from colorize.data.file_kind import HEAD, Foreign, foreign_kind
+from colorize.errors import ImageError
+
+FileSource = str | os.PathLike[str] | bytes | BinaryIO
+
+_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
+_FORMAT_NAMES = "JPEG, PNG, GIF, BMP, TIFF, WebP, PNM, JPEG 2000 or AVIF"
+# Packages that add a format to Pillow: the module, and what to call in it.
+_PLUGINS = {
+    "HEIF": ("pillow_heif", "register_heif_opener"),
+    "JXL": ("pillow_jxl", None),
+    "AVIF": ("pillow_avif", None),
+}
+# What Pillow's decoders raise on damaged files. A full disk or a bug of ours is not among them.
+DECODER_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    IndexError,
+    KeyError,
+    TypeError,
+    OverflowError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+)
+# Deflate makes no more than this of a byte; a file that promises more holds no such picture.
+_MOST_EXPANSION = 1032
+_REDUCED_PAGE = 1
+_SUBFILE_TYPE, _OLD_SUBFILE_TYPE, _ICC_TAG = 254, 255, 34675
+_limit_lock = threading.RLock()
+
+
+@contextmanager
+def explaining(name: str) -> Iterator[None]:
+    """Turn what Pillow raises into an ImageError that names the file."""
+    try:
+        yield
+    except Image.UnidentifiedImageError as error:
+        raise ImageError(
+            f"{name}: expected an image ({_FORMAT_NAMES}), got something else, or a variant of "
+            "these that is not supported"
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ImageError(
+            f"{name}: expected an image of ordinary size, got: {error}; where you trust it, allow "
+            "more by max_pixels (--max-pixels), or by PIL.Image.MAX_IMAGE_PIXELS"
+        ) from error
+    except DECODER_ERRORS as error:
+        what = f"{type(error).__name__}: {error}"
+        cut = "; truncated=True (--truncated) takes what is there of a JPEG"
+        raise ImageError(
+            f"{name}: expected a whole image, got a truncated or damaged one ({what})"
+            + (cut if "truncated" in what else "")
+        ) from error
+
+
+@contextmanager
+def opened_file(source: FileSource, name: str) -> Iterator[BinaryIO]:
+    """Open a source for reading at its beginning; the caller's own file stays open."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        if not source:
+            raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
+        yield io.BytesIO(source)
+    elif isinstance(source, str | os.PathLike):
+        try:
+            file = Path(source).open("rb")  # noqa: SIM115
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise ImageError(f"{name}: expected an image file, got: {reason}") from error
+        with file:
+            if os.fstat(file.fileno()).st_size == 0:
+                raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
+            yield file
+    elif hasattr(source, "read"):
+        yield source if source.seekable() else io.BytesIO(source.read())
+    else:
+        kind = type(source).__name__
+        raise ImageError(
+            f"{name}: expected a path, bytes, an open binary file or a PIL image, got {kind}"
+        )
+
+
+@contextmanager
+def opened_image(
+    file: BinaryIO, name: str, max_pixels: int | None = None
+) -> Iterator[ImageFile.ImageFile]:
+    """Open the image of a file: of several pages the first that is no reduced copy.
+
+    Args:
+        file: open for reading, at its beginning.
+        name: what to call the image in errors.
+        max_pixels: the most pixels that are allowed; None for twice Pillow's MAX_IMAGE_PIXELS.
+    """
+    formats = _formats()
+    with explaining(name):
+        foreign = foreign_kind(file, file.read(HEAD))
+        file.seek(0)
+    if foreign is not None:
+        formats = _formats_with(foreign, name)
+    with _allowing(max_pixels):
+        # Given a path, Pillow maps some TIFFs into memory, and those to be turned with wrong sizes.
+        with explaining(name):
+            image = Image.open(file, formats=formats)
+        with image:
+            _check_promise(file, image, name)
+            if isinstance(image, TiffImageFile):
+                with explaining(name):
+                    _skip_reduced_pages(image)
+            yield image
+
+
+def _formats_with(foreign: Foreign, name: str) -> tuple[str, ...]:
+    """Give the formats for a file that needs a package; an error when it is not there."""
+    if foreign.plugin is not None and foreign.plugin not in Image.OPEN:
+        module, register = _PLUGINS[foreign.plugin]
+        try:
+            imported = import_module(module)
+        except ImportError:
+            imported = None
+        if imported is not None and register is not None:
+            getattr(imported, register)()
+    if foreign.plugin is None or foreign.plugin not in Image.OPEN:
+        raise ImageError(
+            f"{name}: expected an image ({_FORMAT_NAMES}), got {foreign.name}; {foreign.advice}"
+        )
+    return (foreign.plugin,)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    Image.init()
+    return tuple(name for name in _FORMATS if name in Image.OPEN)
+
+
+@contextmanager
+def _allowing(max_pixels: int | None) -> Iterator[None]:
+    """Let Pillow open so many pixels. Its limit is one for all threads."""
+    if max_pixels is None:
+        yield
+        return
+    with _limit_lock:
+        before = Image.MAX_IMAGE_PIXELS
+        # Pillow warns from here on, and refuses twice as many.
+        Image.MAX_IMAGE_PIXELS = -(-max_pixels // 2)
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = before
+
+
+def _check_promise(file: BinaryIO, image: Image.Image, name: str) -> None:
+    """Refuse a size that only a limit which was lifted lets pass, and that the file cannot hold."""
+    pixels = image.width * image.height
+    if pixels <= 2 * 2**30 // 12:
+        return
+    size = file.seek(0, os.SEEK_END)
+    sample_bytes = 1 / 8 if image.mode == "1" else 1
+    if pixels * sample_bytes > _MOST_EXPANSION * size:
+        raise ImageError(
+            f"{name}: expected an image of ordinary size, got {image.width}x{image.height} in "
+            f"{size} bytes, which cannot hold so many pixels"
+        )
+
+
+def _skip_reduced_pages(image: TiffImageFile) -> None:
+    """Go to the first page that is no thumbnail; where all are, stay with the first."""
+    page = 0
+    while _is_reduced(image):
+        page += 1
+        try:
+            image.seek(page)
+        except EOFError:
+            image.seek(0)
+            break
+    if _ICC_TAG not in image.tag_v2:
+        image.info.pop("icc_profile", None)  # left by another page
+
+
+def _is_reduced(image: TiffImageFile) -> bool:
+    tags = image.tag_v2
+    return bool(tags.get(_SUBFILE_TYPE, 0) & _REDUCED_PAGE) or tags.get(_OLD_SUBFILE_TYPE) == 2
+
+
+def h273_numbers(file: BinaryIO, head: bytes) -> tuple[int, int] | None:
+    """Read color primaries and transfer characteristics of a PNG's cICP or an AVIF's nclx."""
+    if head[4:8] == b"ftyp":
+        start = head.find(b"colrnclx")
+        return struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else None
+    for kind, place, length in png_chunks(file):
+        if kind == b"IDAT":
+            return None
+        if kind == b"cICP" and length == 4:
+            file.seek(place)
+            primaries, transfer = file.read(2)
+            return primaries, transfer
+    return None
+
+
+def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
+    """Yield kind, place of the content, and length of the chunks of a PNG."""
+    place = 8
+    while True:
+        file.seek(place)
+        header = file.read(8)
+        if len(header) < 8:
+            return
+        length = int.from_bytes(header[:4], "big")
+        yield header[4:], place + 8, length
+        place += 12 + length
+
+
+def without_damaged_chunks(content: bytes) -> tuple[bytes, list[str]]:
+    """Take ancillary chunks with a wrong checksum out of a PNG; give it and their names."""
+    kept, names, end = [content[:8]], [], 8
+    for kind, place, length in png_chunks(io.BytesIO(content)):
+        end = place + length + 4
+        right = zlib.crc32(kind + content[place : place + length])
+        ancillary = bool(kind[:1].islower())
+        if ancillary and content[end - 4 : end] != right.to_bytes(4, "big") and kind.isalpha():
+            names.append(kind.decode("ascii"))
+        else:
+            kept.append(content[place - 8 : end])
+    return b"".join([*kept, content[end:]]), names

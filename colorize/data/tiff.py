@@ -1,0 +1,87 @@
+"""TIFFs that Pillow does not read, or reads wrongly, by the package tifffile where it is there."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Any, BinaryIO, NamedTuple
+
+import numpy as np
+from PIL import Image
+
+from colorize.data.color_profile import DeclaredColor
+from colorize.data.stored import StoredPixels, from_array
+from colorize.errors import ImageError
+
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
+_BITS, _PLANAR, _SEPARATE = 258, 284, 2
+_UNSPECIFIED, _PREMULTIPLIED = 0, 1
+
+
+class TiffPage(NamedTuple):
+    """A page as ``stored_pixels`` and ``declared_color`` would give it."""
+
+    pixels: StoredPixels
+    declared: DeclaredColor
+    orientation: int
+    has_more: bool
+
+
+def is_misread(image: Image.Image) -> bool:
+    """Check for 16-bit color in separate planes, which Pillow makes stripes of."""
+    tags = getattr(image, "tag_v2", {})
+    bits = tags.get(_BITS, (1,))
+    return tags.get(_PLANAR) == _SEPARATE and len(bits) > 1 and max(bits) > 8
+
+
+def read_tiff(file: BinaryIO, name: str) -> TiffPage:
+    """Read the first page of a TIFF that is no reduced copy of another."""
+    if find_spec("tifffile") is None:
+        raise ImageError(
+            f"{name}: expected a TIFF that Pillow reads, got another kind; pip install tifffile "
+            "imagecodecs, or save it as 8-bit RGB first"
+        )
+    import tifffile
+
+    file.seek(0)
+    try:
+        with tifffile.TiffFile(file) as tiff:
+            every: list[Any] = [*tiff.pages]
+            pages = [page for page in every if not page.is_reduced] or every
+            array = _upright_channels(pages[0], name)
+            alpha = pages[0].extrasamples[:1] not in ((), (_UNSPECIFIED,))
+            icc = pages[0].tags.valueof(34675)
+            turned = pages[0].tags.valueof(274, 1)
+            return TiffPage(from_array(array, alpha), DeclaredColor(icc), turned, len(every) > 1)
+    except ImageError:
+        raise
+    # tifffile raises whatever its parts and the codecs raise.
+    except Exception as error:
+        raise ImageError(
+            f"{name}: expected a TIFF that can be read, got: {type(error).__name__}: {error}; "
+            "save it as 8-bit RGB first"
+        ) from error
+
+
+def _upright_channels(page: Any, name: str) -> np.ndarray:
+    """Give (H, W, C): grey or RGB, black is 0, with alpha if the page has any."""
+    color = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric))
+    if color is None or page.dtype not in (np.uint8, np.uint16) or page.imagedepth != 1:
+        raise ImageError(
+            f"{name}: expected grey or RGB of 8 or 16 bits, got a TIFF of {page.dtype} samples, "
+            f"{getattr(page.photometric, 'name', page.photometric)}; save it as 8-bit RGB first"
+        )
+    full = 2**page.bitspersample - 1
+    _, _, height, width, _ = page.shaped
+    planes = page.asarray().reshape(page.shaped)[:, 0]
+    array = np.moveaxis(planes, 0, -1).reshape(height, width, -1)
+    if full not in (255, 65535):
+        array = (array.astype(np.uint32) * 65535 // full).astype(np.uint16)
+    if int(page.photometric) == _WHITE_IS_ZERO:
+        array[..., :1] = ~array[..., :1]
+    extra = page.extrasamples[:1]
+    if extra == (_PREMULTIPLIED,):
+        top = np.iinfo(array.dtype).max
+        share = np.maximum(array[..., color:], 1) / np.float32(top)
+        array[..., :color] = np.minimum(np.rint(array[..., :color] / share), top)
+    return array[..., : color if extra in ((), (_UNSPECIFIED,)) else color + 1]
