@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -15,7 +16,11 @@ from colorize.data.decode import decode_over_white
 from colorize.errors import ImageError
 from colorize.photo.upsampling import AreaReduction
 
-ImageLike = str | Path | bytes | Image.Image | np.ndarray
+ImageLike = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+
+_SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+# Floats may leave 0..1 by this, and are cut.
+_ROUNDING = 1e-4
 
 # Bounds the memory of a band, however large the image is.
 _BAND_PIXELS = 2**18
@@ -61,6 +66,14 @@ def _read(image: ImageLike) -> np.ndarray:
         return _check_array(image)
     if isinstance(image, str):
         image = Path(image)
+    if not isinstance(image, Path | bytes | bytearray | Image.Image) and not hasattr(image, "read"):
+        hint = ""
+        if isinstance(image, Tensor):
+            hint = "; tensor.movedim(0, -1).cpu().numpy() is the array of a (C, H, W) tensor"
+        raise ImageError(
+            f"image: expected a path, bytes, a PIL image or an array {_SHAPES} of uint8, uint16, "
+            f"bool or float in 0..1, got {type(image).__name__}{hint}"
+        )
     name = str(image) if isinstance(image, Path) else type(image).__name__
     return decode_over_white(image, name, depth=16)
 
@@ -68,19 +81,43 @@ def _read(image: ImageLike) -> np.ndarray:
 def _check_array(array: np.ndarray) -> np.ndarray:
     channels = array.shape[2] if array.ndim == 3 else 1
     if array.ndim not in (2, 3) or channels not in (1, 3, 4) or 0 in array.shape:
-        raise ImageError(
-            f"array: expected (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), got {array.shape}"
-        )
-    if np.issubdtype(array.dtype, np.floating):
-        # Written so that it is false for NaN.
-        if not (array.min() >= 0 and array.max() <= 1):
+        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        hint = "; array.transpose(1, 2, 0) puts channels last" if first else ""
+        raise ImageError(f"array: expected {_SHAPES}, got {array.shape}{hint}")
+    if isinstance(array, np.ma.MaskedArray):
+        if masked := np.ma.count_masked(array):
             raise ImageError(
-                "array: expected floats in 0..1, got "
-                f"{np.nanmin(array):.4g}..{np.nanmax(array):.4g}; divide by 255 or cast to uint8"
+                f"array: expected a value everywhere, got {masked} masked ones; fill them first: "
+                "array.filled(value)"
             )
+        array = array.data
+    if not array.dtype.isnative:
+        array = array.astype(array.dtype.newbyteorder("="))
+    if np.issubdtype(array.dtype, np.floating):
+        _check_floats(array)
     elif array.dtype not in (np.bool_, np.uint8, np.uint16):
-        raise ImageError(f"array: expected uint8, uint16, bool or float, got {array.dtype}")
+        raise ImageError(
+            f"array: expected uint8, uint16, bool or float in 0..1, got {array.dtype}; cast it to "
+            "the one whose full range its values have"
+        )
     return array.reshape(*array.shape[:2], channels)
+
+
+def _check_floats(array: np.ndarray) -> None:
+    finite = np.isfinite(array)
+    if not finite.all():
+        places = np.argwhere(~finite)
+        row, column = places[0][:2]
+        raise ImageError(
+            f"array: expected floats in 0..1, got {len(places)} that are NaN or infinite, the "
+            f"first at row {row}, column {column}"
+        )
+    low, high = float(array.min()), float(array.max())
+    if low < -_ROUNDING or high > 1 + _ROUNDING:
+        raise ImageError(
+            f"array: expected floats in 0..1, got {low:.4g}..{high:.4g}; divide by 255 or cast to "
+            "uint8"
+        )
 
 
 def _to_rgb(band: np.ndarray) -> np.ndarray:
@@ -90,7 +127,7 @@ def _to_rgb(band: np.ndarray) -> np.ndarray:
     elif band.dtype == np.uint16:
         band = band.astype(np.float32) / 65535
     elif band.dtype != np.uint8:
-        band = band.astype(np.float32)
+        band = band.astype(np.float32).clip(0, 1)
     if band.shape[2] < 4:
         return np.array(band, order="C")
     # Over white.
