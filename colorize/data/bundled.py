@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from colorize.checks import require_choice
 from colorize.data.dataset import ImageDataset, Scanned
@@ -111,7 +112,10 @@ def bundled_dataset(
 
 def _patches(path: Path, name: str, size: int) -> Iterator[tuple[str, np.ndarray]]:
     """Name (row, then column, in pixels) and pixels of each patch of a centered grid."""
-    rgb = decode_rgb(path, name, resize=_SHORT_SIDE)
+    with Image.open(path) as image:
+        # The rocket is in Adobe RGB. Weights and results were made of its levels as they are stored.
+        image.info.pop("icc_profile", None)
+        rgb = decode_rgb(image, name, resize=_SHORT_SIDE)
     height, width, _ = rgb.shape
     for top in range(height % size // 2, height - size + 1, size):
         for left in range(width % size // 2, width - size + 1, size):

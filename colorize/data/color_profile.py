@@ -6,6 +6,7 @@ import io
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -19,7 +20,6 @@ Apply = Callable[[np.ndarray], np.ndarray]
 # cmsFLAGS_BLACKPOINTCOMPENSATION of lcms2.h; Pillow has named it differently over time.
 _BLACK_POINT_COMPENSATION: Any = 0x2000
 _CHANNELS = {"L": 1, "RGB": 3, "CMYK": 4, "LAB": 3}
-_MODES = {"GRAY": "L", "RGB": "RGB", "CMYK": "CMYK", "LAB": "LAB"}
 # What a camera writes for Adobe RGB: "uncalibrated" with the interoperability of DCF 2.0, or 2.
 _UNCALIBRATED, _ADOBE = 65535, 2
 _INTEROPERABILITY_INDEX = 1
@@ -131,30 +131,37 @@ def _by_profile(
     grey_of_rgb = own == "GRAY" and kind == "RGB" and is_neutral()
     fits = own == kind or (own == "RGB" and kind == "GRAY") or grey_of_rgb
     try:
-        # lcms knows 8 bits only here, and is off by levels for dark linear grey.
-        exact = fits and (deep or own == "GRAY")
-        if exact and (space := from_icc(icc)) is not None:
-            apply = _first_channel(space.to_srgb) if grey_of_rgb else space.to_srgb
-            same = space.is_srgb()
-        else:
-            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-            if not fits:
-                raise UnusableProfileError(
-                    f"its {own} color profile does not fit its pixels: not used"
-                )
-            transform = _transform(profile, "L" if own == "GRAY" else _MODES[own])
-            same, apply = _is_identity(transform), _by_lcms(transform)
-            if deep:
-                notes.append("its color profile has tables: applied to 8 of its 16 bits")
-    except (ImageCms.PyCMSError, OSError, ValueError) as error:
-        if isinstance(error, UnusableProfileError):
-            raise
+        if not fits:
+            ImageCms.ImageCmsProfile(io.BytesIO(icc))
+            raise UnusableProfileError(f"its {own} color profile does not fit its pixels: not used")
+        apply = _profile_to_srgb(icc, own, deep)
+    except (ImageCms.PyCMSError, OSError) as error:
         raise UnusableProfileError(
             f"its color profile is damaged and was not used ({error})"
         ) from error
-    if same:
+    if deep and isinstance(apply, _Lcms):
+        notes.append("its color profile has tables: applied to 8 of its 16 bits")
+    if apply is None:
         return Conversion(None, icc if own == "RGB" else _srgb().tobytes(), tuple(notes))
-    return Conversion(apply, _srgb().tobytes(), tuple(notes))
+    return Conversion(
+        _first_channel(apply) if grey_of_rgb else apply, _srgb().tobytes(), tuple(notes)
+    )
+
+
+@lru_cache(maxsize=16)  # a data set's images have one profile, or a few
+def _profile_to_srgb(icc: bytes, own: str, deep: bool) -> Apply | None:
+    """Make the conversion of a profile; None when it is sRGB under any name."""
+    # lcms knows 8 bits only here, and is off by levels for dark linear grey.
+    if deep or own == "GRAY":
+        try:
+            space = from_icc(icc)
+        except ValueError as error:
+            raise OSError(str(error)) from error
+        if space is not None:
+            return None if space.is_srgb() else space.to_srgb
+    profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+    lcms = _Lcms(profile, "L" if own == "GRAY" else own)
+    return None if lcms.is_identity() else lcms
 
 
 def _first_channel(apply: Apply) -> Apply:
@@ -165,8 +172,7 @@ def _plain(kind: Kind) -> Apply | None:
     if kind == "CMYK":
         return lambda levels: np.asarray(_layer(levels, "CMYK").convert("RGB"))
     if kind == "LAB":
-        lab = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-        return _by_lcms(_transform(lab, "LAB"))
+        return _Lcms(ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")), "LAB")
     return None
 
 
@@ -174,46 +180,40 @@ def _srgb() -> ImageCms.ImageCmsProfile:
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
-def _transform(profile: ImageCms.ImageCmsProfile, mode: str) -> ImageCms.ImageCmsTransform:
-    return ImageCms.buildTransform(
-        *(profile, _srgb(), mode, "RGB"),
-        renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
-        flags=_BLACK_POINT_COMPENSATION,
-    )
+class _Lcms:
+    """A conversion by lcms, which has 8 bits here."""
 
-
-def _by_lcms(transform: ImageCms.ImageCmsTransform) -> Apply:
-    mode = transform.input_mode
-
-    def apply(levels: np.ndarray) -> np.ndarray:
-        if levels.dtype == np.uint16:
-            eight = ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-            return apply(eight).astype(np.uint16) * np.uint16(257)
-        channels = _CHANNELS[mode]
-        if levels.shape[2] != channels:
-            levels = levels[..., :1] if channels == 1 else np.repeat(levels, channels, 2)
-        # It gives None only for a transform in place.
-        return np.asarray(
-            cast(Image.Image, ImageCms.applyTransform(_layer(levels, mode), transform))
+    def __init__(self, profile: ImageCms.ImageCmsProfile, mode: str) -> None:
+        self._mode = mode
+        self._transform = ImageCms.buildTransform(
+            *(profile, _srgb(), mode, "RGB"),
+            renderingIntent=ImageCms.Intent.RELATIVE_COLORIMETRIC,
+            flags=_BLACK_POINT_COMPENSATION,
         )
 
-    return apply
+    def __call__(self, levels: np.ndarray) -> np.ndarray:
+        if levels.dtype == np.uint16:
+            eight = ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
+            return self(eight).astype(np.uint16) * np.uint16(257)
+        channels = _CHANNELS[self._mode]
+        if levels.shape[2] != channels:
+            levels = levels[..., :1] if channels == 1 else np.repeat(levels, channels, 2)
+        converted = ImageCms.applyTransform(_layer(levels, self._mode), self._transform)
+        # It gives None only for a transform in place.
+        return np.asarray(cast(Image.Image, converted))
+
+    def is_identity(self) -> bool:
+        """Check whether no level moves by more than 1: the pixels then stay the same to the bit."""
+        if self._mode not in ("L", "RGB"):
+            return False
+        levels = np.linspace(0, 255, 18).astype(np.uint8)
+        probe = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
+        if self._mode == "L":
+            probe = np.arange(256, dtype=np.uint8)[None, :, None]
+        return int(np.abs(self(probe).astype(int) - probe).max()) <= 1
 
 
 def _layer(levels: np.ndarray, mode: str) -> Image.Image:
     height, width, channels = levels.shape
-    squeezed = levels[..., 0] if channels == 1 else levels
-    return Image.frombuffer(
-        mode, (width, height), np.ascontiguousarray(squeezed), "raw", mode, 0, 1
-    )
-
-
-def _is_identity(transform: ImageCms.ImageCmsTransform) -> bool:
-    """Check whether a profile is sRGB under any name; the pixels then stay the same to the bit."""
-    if transform.input_mode not in ("L", "RGB"):
-        return False
-    levels = np.linspace(0, 255, 18).astype(np.uint8)
-    probe = np.stack(np.meshgrid(levels, levels, levels), -1).reshape(1, -1, 3)
-    if transform.input_mode == "L":
-        probe = np.arange(256, dtype=np.uint8)[None, :, None]
-    return int(np.abs(_by_lcms(transform)(probe).astype(int) - probe).max()) <= 1
+    samples = np.ascontiguousarray(levels[..., 0] if channels == 1 else levels)
+    return Image.frombuffer(mode, (width, height), samples, "raw", mode, 0, 1)

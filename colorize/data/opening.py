@@ -207,9 +207,11 @@ def h273_numbers(file: BinaryIO, head: bytes) -> tuple[int, int] | None:
     if head[4:8] == b"ftyp":
         start = head.find(b"colrnclx")
         return struct.unpack_from(">HH", head, start + 8) if 0 <= start < len(head) - 12 else None
+    if head[:4] != b"\x89PNG":
+        return None
     for kind, place, length in png_chunks(file):
         if kind == b"IDAT":
-            return None
+            break
         if kind == b"cICP" and length == 4:
             file.seek(place)
             primaries, transfer = file.read(2)
