@@ -113,7 +113,7 @@ def bundled_dataset(
 def _patches(path: Path, name: str, size: int) -> Iterator[tuple[str, np.ndarray]]:
     """Name (row, then column, in pixels) and pixels of each patch of a centered grid."""
     with Image.open(path) as image:
-        # The rocket is in Adobe RGB. Weights and results were made of its levels as they are stored.
+        # The rocket is in Adobe RGB. Weights and results were made of its levels as stored.
         image.info.pop("icc_profile", None)
         rgb = decode_rgb(image, name, resize=_SHORT_SIDE)
     height, width, _ = rgb.shape
