@@ -121,6 +121,7 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
         splits=splits,
         train=not options.test,
         resume=options.resume,
+        overwrite=options.again,
         options=settings,
     )
     if results:

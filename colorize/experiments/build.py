@@ -98,9 +98,9 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
     Its record says which images were counted; those of another training set are counted again.
     """
     path = folder / f"prior-{spec.prior_name}.json"
-    identity = names_digest(train_set)
+    identity = train_set.content_sha256
     counted = path.is_file() and path.with_suffix(".npy").is_file()
-    if not (counted and load_results(path).get("names_sha256") == identity):
+    if not (counted and load_results(path).get("content_sha256") == identity):
         images = (
             torch.from_numpy(train_set.image(i)).movedim(-1, 0)[None] for i in range(len(train_set))
         )
@@ -112,7 +112,7 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
             "images": count.images,
             "pixels": count.pixels,
             "grid": f"{FILE_NAME}, nearest bin",
-            "names_sha256": identity,
+            "content_sha256": identity,
         }
         save_bin_centers(folder / FILE_NAME)
         save_prior(count.counts, spec.prior_name, record, folder=folder)

@@ -36,6 +36,7 @@ class Experiment:
         also_test: experiments of other images, tested on this one's as well for comparison.
         choose_temperature: whether the temperature is chosen on the validation images.
         limits: where its colors are not to be trusted, for its card.
+        best_by: what tells the weights that are best on validation, their "loss" or their "color".
         tested: the weights that the results are of, "best" on validation or the "last".
     """
 
@@ -58,6 +59,7 @@ class Experiment:
     also_test: tuple[str, ...] = ()
     choose_temperature: bool = False
     limits: str = ""
+    best_by: str = "loss"
     tested: str = "best"
 
 

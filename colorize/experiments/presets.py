@@ -46,7 +46,7 @@ PAPER = Recipe(
     init="default",
     clip=0,
 )
-FAST = Recipe()
+FAST = Recipe(crop=64, test_crop=64, init="kaiming")
 RECIPES = {"paper": PAPER, "fast": FAST}
 
 # Iizuka 2016 trained with Adadelta on 224 px out of images reduced to 256; here the optimizer is

@@ -9,7 +9,7 @@ from typing import Any
 from colorize import storage
 from colorize.data.dataset import ImageDataset
 from colorize.data.joined import Roots
-from colorize.errors import CheckpointError, InputError
+from colorize.errors import CheckpointError, InputError, TrainingError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.examples import RecoloredDataset
@@ -31,7 +31,7 @@ from colorize.experiments.build import (
 )
 from colorize.experiments.catalog import get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
-from colorize.experiments.files import run_files
+from colorize.experiments.files import is_trained, run_files
 from colorize.experiments.presets import RECIPES
 from colorize.models import Colorizer
 from colorize.models.checkpoint import load_checkpoint, set_temperature
@@ -52,6 +52,7 @@ def run_experiment(
     splits: Splits | None = None,
     train: bool = True,
     resume: bool = False,
+    overwrite: bool = False,
     options: FitOptions | None = None,
 ) -> dict[str, Any]:
     """Train an experiment, test its weights, and write results and card beside them.
@@ -62,6 +63,7 @@ def run_experiment(
         splits: the images when they are loaded already.
         train: False tests a trained experiment again.
         resume: continue an unfinished run.
+        overwrite: train anew what is trained already, and replace its files.
 
     Returns:
         The results, as written to ``CHECKPOINTS/<name>.json``; of several processes only the main
@@ -70,9 +72,14 @@ def run_experiment(
     if not isinstance(experiment, ResolvedExperiment):
         raise InputError("experiment: expected one at a scale, as get_experiment gives it")
     files, options = run_files(experiment), options or FitOptions()
+    if train and not overwrite and is_trained(experiment):
+        raise TrainingError(
+            f"{experiment.run} is trained already: {files.results}; train it anew and replace its "
+            "files (--again, overwrite=True)"
+        )
     splits = load_splits(experiment, root) if splits is None else splits
     if train:
-        fitted = _train(experiment, splits, resume, options)
+        fitted = _train(experiment, splits, options, resume=resume, overwrite=overwrite)
         if not fitted.main_process:
             return {}
         results = _describe_training(experiment, fitted, options)
@@ -130,20 +137,31 @@ def measure(model: Colorizer, dataset: ImageDataset) -> ModelResults:
 
 
 def _train(
-    experiment: ResolvedExperiment, splits: Splits, resume: bool, options: FitOptions
+    experiment: ResolvedExperiment,
+    splits: Splits,
+    options: FitOptions,
+    *,
+    resume: bool,
+    overwrite: bool,
 ) -> FitResult:
     class_weights = experiment_class_weights(experiment, splits.train)
     return fit(
         build_model(experiment, class_weights, splits.train.classes),
         splits.train,
         splits.val,
-        experiment.recipe,
+        replace(experiment.recipe, init="default"),  # build_model did that
         name=experiment.run,
         folder=run_files(experiment).best.parent,
         resume=resume,
+        overwrite=overwrite,
         seed=experiment.seed,
         options=options,
-        metadata={"experiment": experiment.name, "scale": experiment.scale},
+        metadata={
+            "experiment": experiment.name,
+            "scale": experiment.scale,
+            "init": experiment.recipe.init,
+        },
+        best_by=experiment.best_by,
         keep_state=True,
     )
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -43,13 +45,11 @@ def initialise(model: nn.Module, scheme: str) -> None:
 def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     """The optimizer of a recipe, with a group of parameters for each factor of the rate.
 
-    Frozen parameters are in no group, and need no gradient from now on.
+    Frozen parameters are in no group, and need no gradient until ``kept_gradients`` is left.
 
     Raises:
-        InputError: when there is no such optimizer, or a prefix in ``lr_scale`` or ``frozen`` names
-            nothing.
+        InputError: when a prefix in ``lr_scale`` or ``frozen`` names nothing.
     """
-    require_choice(recipe.optimizer, "optimizer", OPTIMIZERS)
     groups: dict[float, list[nn.Parameter]] = {}
     unused = set(recipe.lr_scale)
     for start in recipe.frozen:
@@ -83,7 +83,6 @@ def set_learning_rate(
     optimizer: torch.optim.Optimizer, recipe: Recipe, step: int, steps: int
 ) -> float:
     """Set the rate for one step (0 is the first) and return it; a function of the step alone."""
-    require_choice(recipe.schedule, "schedule", SCHEDULES)
     warm = recipe.warmup * steps
     factor = min(1.0, (step + 1) / warm) if warm else 1.0
     if recipe.schedule == "cosine" and step >= warm:
@@ -91,6 +90,17 @@ def set_learning_rate(
     for group in optimizer.param_groups:
         group["lr"] = group["peak"] * factor
     return recipe.lr * factor
+
+
+@contextlib.contextmanager
+def kept_gradients(model: nn.Module) -> Iterator[None]:
+    """What a recipe freezes is free again afterwards."""
+    before = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
+    try:
+        yield
+    finally:
+        for parameter, wanted in before:
+            parameter.requires_grad_(wanted)
 
 
 def make_average(model: nn.Module, decay: float) -> AveragedModel:

@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
-from colorize.checks import require_positive
 from colorize.data.dataset import ImageDataset
 from colorize.errors import DataError
 from colorize.training.config import Recipe
+from colorize.training.images import KeyedImages
 
 
 class StepSampler(Sampler[list[tuple[int, int]]]):
@@ -53,7 +53,10 @@ class StepSampler(Sampler[list[tuple[int, int]]]):
 
 
 def make_loader(
-    dataset: ImageDataset, sampler: StepSampler, workers: int | None, device: torch.device
+    dataset: ImageDataset | KeyedImages,
+    sampler: StepSampler,
+    workers: int | None,
+    device: torch.device,
 ) -> DataLoader[dict[str, Tensor]]:
     """Load the batches of a sampler; by how many processes does not change them."""
     if workers is None:
@@ -79,10 +82,7 @@ def count_steps(images: int, recipe: Recipe) -> int:
 
     Raises:
         DataError: when the training set does not fill one batch.
-        InputError: when epochs or batch size are not above 0.
     """
-    require_positive(recipe.epochs, "epochs")
-    require_positive(recipe.batch_size, "batch_size")
     per_epoch = images // recipe.batch_size
     if per_epoch == 0:
         raise DataError(

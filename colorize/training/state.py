@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,7 +28,7 @@ class Progress:
     Attributes:
         step: steps that are done.
         seconds: time in which it learned, without validation.
-        best: least validation loss.
+        best: least score of a validation.
         curve: one point for each validation.
         losses: of each micro-batch since the last validation.
     """
@@ -49,6 +49,7 @@ class RunState:
         average: the moving average of the model; None for none.
         optimizer: as Accelerate prepared it.
         scaler: of the gradients in half precision; None for none.
+        overwrite: whether the run may replace weights that another one made.
     """
 
     identity: str
@@ -56,12 +57,14 @@ class RunState:
     average: AveragedModel | None
     optimizer: Any
     scaler: Any
+    overwrite: bool = False
     progress: Progress = field(default_factory=Progress)
 
     def save(self, path: Path) -> None:
         """Write the state; a whole file or none."""
         state = {
             "identity": self.identity,
+            "overwrite": self.overwrite,
             "model": self.model.state_dict(),
             "average": self.average.state_dict() if self.average else None,
             "optimizer": self.optimizer.state_dict(),
@@ -83,9 +86,10 @@ class RunState:
             ) from error
         if state["identity"] != self.identity:
             raise TrainingError(
-                f"{path} belongs to another run: model, recipe, seed or training images differ. "
+                f"{path} belongs to another run: model, recipe, seed or images differ. "
                 "Go back to what they were, or delete the file to start again"
             )
+        self.overwrite |= state["overwrite"]
         self.model.load_state_dict(state["model"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -103,11 +107,19 @@ def state_path(folder: Path, name: str) -> Path:
     return folder / f"{name}.state.pt"
 
 
-def run_identity(model: Colorizer, recipe: Recipe, seed: int, images: Sequence[str]) -> str:
+def run_identity(
+    model: Colorizer,
+    recipe: Recipe,
+    seed: int,
+    images: Sequence[Mapping[str, Any]],
+    best_by: str,
+    parts: int,
+) -> str:
     """Digest of all that decides what a run learns, but for the weights that it starts from.
 
     Args:
-        images: names of the training images.
+        images: of ``images_identity``, those for training and for validation.
+        parts: in which batch norm sees a batch.
     """
     # What no training changes, the class weights above all, is not in the config.
     constants = [
@@ -115,10 +127,13 @@ def run_identity(model: Colorizer, recipe: Recipe, seed: int, images: Sequence[s
         for name, value in model.named_buffers()
         if name.startswith("output.")
     ]
+    frozen = [name for name, parameter in model.named_parameters() if not parameter.requires_grad]
     described = {
         "recipe": dataclasses.asdict(recipe),
-        "model": [type(model).__name__, model.config, constants],
+        "model": [type(model).__name__, model.config, constants, frozen],
         "seed": seed,
         "images": list(images),
+        "best_by": best_by,
+        "parts": parts,
     }
     return hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()

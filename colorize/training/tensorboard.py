@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from colorize.data.dataset import ImageDataset
 from colorize.evaluation.examples import compare_images, spread_indices
 from colorize.models import Colorizer
+from colorize.training.images import KeyedImages
 
 _PANELS = 4
 
@@ -18,7 +19,7 @@ def log_validation(
     accelerator: Accelerator,
     point: Mapping[str, float],
     model: Colorizer,
-    datasets: Mapping[str, ImageDataset],
+    datasets: Mapping[str, ImageDataset | KeyedImages],
     seed: int,
 ) -> None:
     """Write a point of the learning curve, and a few images: grey, colored, truth."""

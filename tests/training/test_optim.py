@@ -112,14 +112,8 @@ def test_a_factor_scales_the_step_of_its_parameters() -> None:
 
 
 def test_recipes_that_make_no_sense() -> None:
-    model = tiny.model()
-    with pytest.raises(InputError, match="expected one of adam, adamw, sgd, adadelta; got 'lion'"):
-        o.build_optimizer(model, _recipe(optimizer="lion"))
     with pytest.raises(InputError, match="lr_scale: no parameter's name starts with encoder"):
-        o.build_optimizer(model, _recipe(lr_scale={"encoder": 0.1, "head": 0.1}))
-    optimizer = o.build_optimizer(model, FAST)
-    with pytest.raises(InputError, match="expected one of constant, cosine; got 'step'"):
-        o.set_learning_rate(optimizer, _recipe(schedule="step"), 0, 10)
+        o.build_optimizer(tiny.model(), _recipe(lr_scale={"encoder": 0.1, "head": 0.1}))
 
 
 def _rates(recipe: Recipe, steps: int) -> list[float]:
