@@ -29,6 +29,7 @@ from .photo.prediction import Prediction as Prediction
 from .photo.prediction import predict as predict
 from .training.config import FitOptions as FitOptions
 from .training.config import Recipe as Recipe
+from .training.finetune import finetune as finetune
 from .training.fit import fit as fit
 
 __version__: str

@@ -1,4 +1,4 @@
-"""The commands of the studies: train, evaluate, models."""
+"""The commands of training: train (and fine-tune), evaluate, models."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from colorize.experiments.experiment import ResolvedExperiment
 from colorize.experiments.presets import RECIPES, SCALES
 from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
 from colorize.experiments.study_b import STUDY_B, SUBJECTS
+from colorize.training.config import FitOptions
 
 GROUPS = {
     "all": tuple(EXPERIMENTS),
@@ -30,12 +31,21 @@ GROUPS = {
 
 def train(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
-        prog="colorize train", description="Train and test experiments of the studies."
+        prog="colorize train",
+        description="Train and test experiments of the studies, or fine-tune a trained model.",
     )
     parser.add_argument(
         "experiments",
-        nargs="+",
+        nargs="*",
         help=f"{', '.join(GROUPS)} (groups), or of: {', '.join(EXPERIMENTS)}",
+    )
+    tuning = parser.add_argument_group("fine-tuning, in place of experiments (docs/finetune.md)")
+    tuning.add_argument("--finetune", metavar="MODEL", help="name or path of a trained model")
+    tuning.add_argument("--name", help="of the new weights; default: MODEL-finetuned")
+    tuning.add_argument("--output", type=Path, help="their folder; default: the working folder")
+    tuning.add_argument("--size", type=int, help="side of the crops; default: the model's")
+    tuning.add_argument(
+        "--keep-class-weights", action="store_true", help="weigh rare colors as the model does"
     )
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument(
@@ -59,6 +69,12 @@ def train(arguments: list[str]) -> int:
     parser.add_argument("--full-precision", action="store_true", help="checkpoints in float32")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU")
     options = parser.parse_args(arguments)
+    if bool(options.experiments) == bool(options.finetune):
+        parser.error("expected experiments or --finetune MODEL")
+    if options.finetune:
+        if not options.data or len(options.seed) > 1:
+            parser.error("--finetune: expected --data, and one --seed")
+        return _finetune(options)
     names = [name for word in options.experiments for name in _names(word, options.scale)]
     chosen = [get_experiment(name, options.scale, s) for s in options.seed for name in names]
 
@@ -98,21 +114,11 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
     from colorize.experiments.files import is_trained, scale_folder
     from colorize.experiments.run import run_experiment
     from colorize.report.tables import metrics_table
-    from colorize.training.config import FitOptions
 
     if is_trained(experiment) and not (options.again or options.test):
         print(f"{experiment.run} is trained already; --again trains it anew")
         return
-    settings = FitOptions(
-        workers=options.workers,
-        mixed_precision=options.precision,
-        accumulate=options.accumulate,
-        compile=options.compile,
-        save_every=options.save_every,
-        log_dir=scale_folder(paths.runs(), experiment.scale) / experiment.folder,
-        cpu=options.cpu,
-        half=not options.full_precision,
-    )
+    log_dir = scale_folder(paths.runs(), experiment.scale) / experiment.folder
     splits = load_splits(experiment, options.data)
     for part in vars(splits).values():
         print(part.summary())
@@ -122,10 +128,56 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
         train=not options.test,
         resume=options.resume,
         overwrite=options.again,
-        options=settings,
+        options=_fit_options(options, log_dir),
     )
     if results:
         print(metrics_table({experiment.run: results}))
+
+
+def _fit_options(options: argparse.Namespace, log_dir: Path | None = None) -> FitOptions:
+    return FitOptions(
+        workers=options.workers,
+        mixed_precision=options.precision,
+        accumulate=options.accumulate,
+        compile=options.compile,
+        save_every=options.save_every,
+        log_dir=log_dir,
+        cpu=options.cpu,
+        half=not options.full_precision,
+    )
+
+
+def _finetune(options: argparse.Namespace) -> int:
+    from colorize.models.hub import load_model
+    from colorize.training.finetune import SHOWN, finetune, finetune_recipe
+
+    recipe = finetune_recipe(load_model(options.finetune))
+    if options.epochs is not None:
+        recipe = replace(recipe, epochs=options.epochs)
+    done = finetune(
+        options.finetune,
+        options.data,
+        name=options.name,
+        folder=options.output,
+        recipe=recipe,
+        size=options.size,
+        keep_class_weights=options.keep_class_weights,
+        resume=options.resume,
+        overwrite=options.again,
+        seed=options.seed[0],
+        options=_fit_options(options),
+    )
+    if not done.measures:
+        return 0
+    print(f"{done.photos['test']} photos that neither was chosen by or saw in this training:")
+    print(f"{'':10}" + "".join(f"{name:>14}" for name in SHOWN))
+    for model, values in done.measures.items():
+        cells = (f"{values[name]:.3f}" if name in values else "" for name in SHOWN)
+        print(f"{model:10}" + "".join(f"{cell:>14}" for cell in cells))
+    verdict = "more" if done.better else "no more"
+    print(f"Its colors are right {verdict} often than the parent's (auc_cells).")
+    print(f"Weights: {done.fitted.best}; numbers: {done.results}")
+    return 0
 
 
 def evaluate(arguments: list[str]) -> int:

@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from colorize.color.lab import rgb_to_lab
-from colorize.data.dataset import ImageDataset, Key
+from colorize.data.dataset import ImageDataset
+from colorize.data.image_dataset import Key
 from colorize.errors import InputError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.batches import Images, join_rgb, load_batches

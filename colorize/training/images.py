@@ -14,8 +14,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
 from colorize.color.lab import to_uint8
-from colorize.data.dataset import ColorizationDataset, ImageDataset, Key
+from colorize.data.dataset import ColorizationDataset, ImageDataset
 from colorize.data.generators import seeded
+from colorize.data.image_dataset import Key
 from colorize.data.splits import Split
 from colorize.data.transforms import scramble
 from colorize.errors import DataError, InputError

@@ -388,3 +388,29 @@ def test_one_of_several_roots_validates_and_tests(tmp_path: Path) -> None:
     ]
     with pytest.raises(DataError, match=r"^c/cat"):
         by_split([c, tmp_path / "c"])
+
+
+def test_large_photographs_are_reduced_unless_told_otherwise(tmp_path: Path) -> None:
+    save(tmp_path / "cat" / "1.png", pixels(1, 100, 200))
+    save(tmp_path / "cat" / "2.png", pixels(2, 20, 40))
+    reduced = ColorizationDataset(tmp_path, 16)
+    assert [reduced._pixels(i).shape for i in range(2)] == [(3, 24, 48), (3, 20, 40)]
+    whole = ColorizationDataset(tmp_path, 16, resize=None, classes=["cat"])
+    assert whole._pixels(0).shape == (3, 100, 200)
+    assert ColorizationDataset(tmp_path, 16, zoom=(0.5, 1.0))._pixels(0).shape == (3, 100, 200)
+    assert reduced.notes == [] and whole.notes == []
+    (tmp_path / "cat" / "2.png").unlink()
+    assert "resize=18" in ColorizationDataset(tmp_path, 16, resize=None).summary()
+
+
+def test_a_transform_changes_the_crops(root: Path) -> None:
+    def noisy(rgb: torch.Tensor) -> torch.Tensor:
+        return rgb ^ torch.randint(2, rgb.shape, dtype=torch.uint8)
+
+    data = ColorizationDataset(root, 12, train=True, transform=noisy)
+    plain = ColorizationDataset(root, 12, train=True)
+    first = data[2, 5]["rgb"]
+    assert torch.equal(data[2, 5]["rgb"], first)
+    assert int((first.int() - plain[2, 5]["rgb"].int()).abs().max()) == 1
+    with pytest.raises(InputError, match="transform"):
+        ColorizationDataset(root, 12, transform=lambda rgb: rgb / 255)[0]

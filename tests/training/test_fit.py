@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from colorize import paths
-from colorize.data.dataset import ImageDataset, Key
+from colorize.data.dataset import ImageDataset
+from colorize.data.image_dataset import Key
 from colorize.errors import DataError, InputError, TrainingError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate

@@ -1,0 +1,212 @@
+"""Train a model further on photos of one's own, and measure it beside the model it came from."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from colorize.color.prior import class_weights, count_bins, smooth_prior
+from colorize.data.dataset import ColorizationDataset
+from colorize.data.joined import Roots
+from colorize.data.splits import SPLITS, Split, SplitBy
+from colorize.errors import DataError, InputError
+from colorize.evaluation.baselines import GreyBaseline
+from colorize.evaluation.dataset_metrics import CellAccuracy
+from colorize.evaluation.evaluate import evaluate
+from colorize.evaluation.results import machine, save_results
+from colorize.models import BinHead, Colorizer
+from colorize.models.checkpoint import load_checkpoint
+from colorize.models.hub import load_model
+from colorize.training.config import FitOptions, Recipe
+from colorize.training.curve import rebalanced
+from colorize.training.fit import FitResult, fit
+from colorize.training.state import state_path
+
+SHOWN = ("rmse_ab", "psnr", "ssim", "auc", "auc_cells", "colorfulness")
+"""Measures of the held-out photos: the first is better when it is less, the last when it is near
+that of the truth."""
+
+_LAMBDA = 0.6
+
+
+@dataclass
+class Finetuned:
+    """A fine-tuned model beside its parent.
+
+    Attributes:
+        fitted: of ``fit``; ``fitted.best`` is the checkpoint.
+        results: JSON beside it: photos, recipe, and the measures below.
+        measures: of the held-out photos: "parent", "finetuned", "grey" and "truth", each a number
+            by name of ``SHOWN``.
+        photos: how many for training, validation and test.
+    """
+
+    fitted: FitResult
+    results: Path
+    measures: dict[str, dict[str, float]]
+    photos: dict[str, int]
+
+    @property
+    def better(self) -> bool:
+        """Whether the colors of the held-out photos are more often right than the parent's."""
+        return self.measures["finetuned"]["auc_cells"] > self.measures["parent"]["auc_cells"]
+
+
+def finetune(
+    parent: str | Path,
+    data: Roots,
+    *,
+    name: str | None = None,
+    folder: str | os.PathLike[str] | None = None,
+    recipe: Recipe | None = None,
+    size: int | None = None,
+    split_by: SplitBy = "content",
+    keep_class_weights: bool = False,
+    resume: bool = False,
+    overwrite: bool = False,
+    seed: int = 0,
+    options: FitOptions | None = None,
+) -> Finetuned:
+    """Train a model further on color photos, and measure both on those that were held out.
+
+    The weights that color the validation photos best are kept as ``<name>.safetensors``, with
+    ``<name>.json`` beside them: the numbers of the model and of its parent on the same test photos.
+
+    Args:
+        parent: name or path of a trained model.
+        data: a folder or .zip of color photos, or several; a tenth is held out for validation and
+            a tenth for the test.
+        name: of the files; None for ``<parent>-finetuned``.
+        folder: None for the working folder.
+        recipe: None for ``finetune_recipe``.
+        size: side of the crops in pixels; None for that at which the parent was trained.
+        split_by: as of ``ColorizationDataset``.
+        keep_class_weights: weigh rare colors as the parent's own photos asked for; otherwise by
+            those of the new training photos.
+        resume, overwrite, seed, options: as of ``fit``.
+    """
+    model = load_model(parent)
+    if not model.colors:
+        raise InputError(f"{parent}: expected a model that colors, got a {type(model).__name__}")
+    size = model.input_size if size is None else size
+    photos = {split: _photos(data, size, split, split_by) for split in SPLITS}
+    before = copy.deepcopy(model)
+    if rebalanced(model) and not keep_class_weights:
+        _weigh_colors(model, photos["train"])
+    name = f"{Path(parent).stem}-finetuned" if name is None else name
+    fitted = fit(
+        model,
+        photos["train"],
+        photos["val"],
+        _fitting(finetune_recipe(model) if recipe is None else recipe, len(photos["train"])),
+        name=name,
+        folder=folder,
+        resume=resume,
+        overwrite=overwrite,
+        seed=seed,
+        options=options,
+        metadata={"parent": str(parent)},
+        best_by="color",
+        keep_state=True,
+    )
+    counts: dict[str, int] = {split: len(part) for split, part in photos.items()}
+    results = fitted.best.with_suffix(".json")
+    done = Finetuned(fitted, results, {}, counts)
+    if fitted.main_process:
+        done.measures = _measure(before, load_checkpoint(fitted.best), photos["test"])
+        _save(done, photos, parent=str(parent), own_weights=not keep_class_weights)
+        state_path(results.parent, name).unlink(missing_ok=True)
+    return done
+
+
+def finetune_recipe(model: Colorizer) -> Recipe:
+    """The recipe of ``finetune``: a low rate, less for a pretrained encoder, kept statistics."""
+    encoder = any(key.startswith("encoder.") for key, _ in model.named_parameters())
+    return Recipe(
+        lr=3e-4,
+        lr_scale={"encoder": 0.15} if encoder else {},
+        warmup=0.1,
+        epochs=10,
+        batch_size=16,
+        ema=0.99,
+        freeze_batchnorm=True,
+    )
+
+
+def _fitting(recipe: Recipe, photos: int) -> Recipe:
+    """Few photos are one batch."""
+    return replace(recipe, batch_size=min(recipe.batch_size, photos))
+
+
+def _photos(data: Roots, size: int, split: Split, split_by: SplitBy) -> ColorizationDataset:
+    train = split == "train"
+    try:
+        return ColorizationDataset(
+            data,
+            size,
+            train,
+            split=split,
+            split_by=split_by,
+            resize=size * 3 // 2 if train else size,
+            zoom=(0.6, 1.0) if train else None,
+        )
+    except DataError as error:
+        raise DataError(
+            f"{error}; expected color photos for training, validation and test: at least ten, or "
+            "three in each sub-folder"
+        ) from error
+
+
+def _weigh_colors(model: Colorizer, photos: ColorizationDataset) -> None:
+    head = model.output
+    assert isinstance(head, BinHead)
+    images = (torch.from_numpy(photos.image(i)).movedim(-1, 0)[None] for i in range(len(photos)))
+    counts = count_bins(images, head.bin_centers).counts.double()
+    prior = smooth_prior(counts / counts.sum(), head.bin_centers)
+    head.class_weights.copy_(class_weights(prior, _LAMBDA))
+
+
+def _measure(
+    parent: Colorizer, finetuned: Colorizer, photos: ColorizationDataset
+) -> dict[str, dict[str, float]]:
+    measures: dict[str, dict[str, float]] = {}
+    colorfulness = 0.0
+    models = {"parent": parent, "finetuned": finetuned, "grey": GreyBaseline()}
+    for name, model in models.items():
+        few = len(photos) * photos.size**2 < 100_000
+        measured = evaluate(model, photos, metrics=[CellAccuracy(fewest=1 if few else 100)])
+        colorfulness = measured["colorfulness_truth"]["mean"]
+        measures[name] = {
+            key: measured[key].get("mean", measured[key].get("value")) for key in SHOWN
+        }
+    return {**measures, "truth": {"colorfulness": colorfulness}}
+
+
+def _save(
+    done: Finetuned, photos: Mapping[Split, ColorizationDataset], *, parent: str, own_weights: bool
+) -> None:
+    info: dict[str, Any] = {
+        "parent": parent,
+        "data": {
+            split: {
+                "images": len(part),
+                "grey_left_out": len(part.grey),
+                "rejected": len(part.rejected),
+                "content_sha256": part.content_sha256,
+            }
+            for split, part in photos.items()
+        },
+        "class_weights": "of the new photos" if own_weights else "of the parent",
+        "test": done.measures,
+        "steps": done.fitted.steps,
+        "seconds": done.fitted.curve[-1]["seconds"],
+        "curve": done.fitted.curve,
+        "machine": machine(),
+    }
+    save_results(info, done.results)
