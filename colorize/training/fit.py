@@ -116,7 +116,7 @@ def fit(
         DataError: when the training set does not fill one batch.
         KeyboardInterrupt: after the state was saved.
     """
-    folder = Path.cwd() if folder is None else Path(folder).expanduser()
+    folder = Path("." if folder is None else folder).expanduser().absolute()
     job = prepare(
         model,
         train_set,
@@ -158,7 +158,7 @@ def _run(
             )
         load_weights(model.eval(), files.last)
         return FitResult(noted["curve"], steps, files.best, files.last, main, job.best_by)
-    say(job, f"weights go to {files.best.absolute()}; {describe_best(model, job)}")
+    say(job, f"weights go to {files.best}; {describe_best(model, job)}")
 
     # --- the model and what trains it, as new or as the saved state says
     torch.manual_seed(seed)

@@ -44,7 +44,9 @@ def _with(experiment: ResolvedExperiment, **changes: Any) -> ResolvedExperiment:
 
 
 def _one_step(name: str, seed: int = 0) -> ResolvedExperiment:
-    return _with(get_experiment(name, "quick", seed), epochs=1, batch_size=2)
+    # The images are those of another experiment: 0 takes the crops that they have.
+    crops = {"crop": 0, "test_crop": 0, "rotation": 0.0, "zoom": None}
+    return _with(get_experiment(name, "quick", seed), epochs=1, batch_size=2, **crops)
 
 
 def _assert_tested(found: dict[str, Any], model: Any, images: ImageDataset) -> None:

@@ -185,7 +185,11 @@ def outcome(folder: Path) -> dict[str, Any]:
         path = folder / f"{name}.safetensors"
         extra = read_info(path).extra
         found[name] = weights(path)
-        found[f"{name}-record"] = {**extra, "validation": timeless([extra["validation"]])}
+        found[f"{name}-record"] = {
+            **extra,
+            "validation": timeless([extra["validation"]]),
+            "curve": timeless(extra.get("curve", [])),
+        }
     curve = json.loads((folder / "curve.json").read_text(encoding="utf-8"))
     return {**found, "curve": timeless(curve)}
 
