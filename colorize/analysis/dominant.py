@@ -23,7 +23,7 @@ from colorize.errors import InputError
 
 GREY_CHROMA = 10.0
 """A dominant color of less chroma is called grey: its hue says little, to the eye and in numbers.
-Not the limit of ``colorize.data.decode.is_grey``, which asks for images without one colored
+Not the limit of ``colorize.data.grey.is_grey``, which asks for images without one colored
 pixel."""
 
 _STARTS = 4

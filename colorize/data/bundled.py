@@ -11,7 +11,8 @@ from PIL import Image
 
 from colorize.checks import require_choice
 from colorize.data.dataset import ImageDataset, Scanned
-from colorize.data.decode import decode_rgb, is_grey
+from colorize.data.decode import decode_rgb
+from colorize.data.grey import is_grey
 from colorize.data.splits import SPLITS, Split, SplitBy, assign_splits, content_digest
 from colorize.errors import DataError, InputError
 

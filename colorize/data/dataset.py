@@ -12,7 +12,8 @@ from PIL import Image
 from tqdm.auto import tqdm
 
 from colorize.checks import require_choice
-from colorize.data.decode import decode_rgb, is_grey
+from colorize.data.decode import decode_rgb
+from colorize.data.grey import is_grey
 from colorize.data.image_dataset import ImageDataset, Scanned, Transform
 from colorize.data.joined import Roots, listed_roots, open_roots
 from colorize.data.labels import list_images

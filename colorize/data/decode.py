@@ -12,24 +12,23 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import JpegImageFile
 
-from colorize.color.lab import rgb_to_lab
+from colorize.data.assembly import Decoded, assembled
 from colorize.data.color_profile import (
     Conversion,
-    DeclaredColor,
     Kind,
     declared_color,
     find_conversion,
 )
 from colorize.data.file_kind import HEAD
+from colorize.data.grey import is_grey as is_grey
 from colorize.data.opening import (
     DECODER_ERRORS,
     FileSource,
@@ -39,12 +38,9 @@ from colorize.data.opening import (
     opened_image,
     without_damaged_chunks,
 )
-from colorize.data.stored import Band, StoredPixels, has_alpha, is_deep, stored_pixels
+from colorize.data.stored import has_alpha, is_deep, stored_pixels
 from colorize.data.tiff import TIFF_MARKS, TiffPage, is_misread, read_tiff
 from colorize.errors import ImageError
-
-GREY_LIMIT = 5.0
-"""The authors' rule: an image is grey when no pixel has |a| or |b| above this."""
 
 ImageSource = FileSource | Image.Image
 FIRST_PAGE = "the first of its pages or frames was taken"
@@ -62,36 +58,6 @@ _UPRIGHT = {
 }
 # A picture one pixel wide would be enlarged to gigabytes.
 _MOST_ENLARGED_PIXELS = 2**24
-# Bounds the memory of a band, however large the image is.
-_BAND_PIXELS = 2**18
-# Difference of the largest and the smallest channel. In the whole 8-bit cube no color above the
-# first is grey in the sense of GREY_LIMIT and none up to the second is not (a test enumerates it);
-# only in between does it take CIELAB, which costs more than decoding.
-_SURELY_COLORED = 24
-_SURELY_GREY = 6
-
-
-@dataclass(frozen=True)
-class Decoded:
-    """The pixels of an image.
-
-    Attributes:
-        pixels: (H, W, 1) or (H, W, 3) sRGB, upright, uint8 or uint16; transparent pixels have
-            their own color.
-        alpha: (H, W) of the same type, the top value is opaque; None when there is none.
-        icc: sRGB profile for a result; None when the file declares no color.
-        notes: what was left out or changed, for the user.
-    """
-
-    pixels: np.ndarray
-    alpha: np.ndarray | None = None
-    icc: bytes | None = None
-    notes: tuple[str, ...] = ()
-
-    @property
-    def rgb(self) -> np.ndarray:
-        """The pixels as (H, W, 3); grey has three equal channels."""
-        return self.pixels if self.pixels.shape[2] == 3 else np.repeat(self.pixels, 3, 2)
 
 
 def decode(
@@ -165,21 +131,6 @@ def decode_rgb(
     decoded = _read(source, name, lambda opened: _resized(opened, name, resize, at_least))
     _warn(decoded, name)
     return decoded.pixels
-
-
-def is_grey(rgb: np.ndarray) -> bool:
-    """Whether no pixel of (H, W, 3) uint8 has |a| or |b| above ``GREY_LIMIT``."""
-    red, green, blue = rgb[..., 0], rgb[..., 1], rgb[..., 2]
-    spread = np.maximum(np.maximum(red, green), blue) - np.minimum(np.minimum(red, green), blue)
-    if bool((spread > _SURELY_COLORED).any()):
-        return False
-    doubtful = rgb[spread > _SURELY_GREY].astype(np.int32)
-    if len(doubtful) == 0:
-        return True
-    codes = np.unique(doubtful[:, 0] << 16 | doubtful[:, 1] << 8 | doubtful[:, 2])
-    colors = np.stack((codes >> 16, codes >> 8 & 255, codes & 255)).astype(np.uint8)
-    lab = rgb_to_lab(torch.from_numpy(colors)[None, :, :, None])
-    return not bool((lab[:, 1:].abs() > GREY_LIMIT).any())
 
 
 def short_side_to(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -291,86 +242,17 @@ def _with_file(
 def _to_srgb(opened: _Opened, name: str, depth: int, over_white: bool = False) -> Decoded:
     image, page = opened.image, opened.page
     if page is not None:
-        return _assembled(*page, depth=depth, over_white=over_white)
+        decoded = assembled(page.pixels, page.declared, page.orientation, depth, over_white)
+        return replace(decoded, notes=(FIRST_PAGE,) * page.has_more + decoded.notes)
     assert image is not None
     _check_size(image.size, name)
-    declared = declared_color(image, opened.h273)
+    # First, as reading the EXIF of a PNG loads its pixels.
     pixels = stored_pixels(image, name, opened.reopened)
-    decoded = _assembled(pixels, declared, _orientation(image, name), False, depth, over_white)
+    declared = declared_color(image, opened.h273)
+    decoded = assembled(pixels, declared, _orientation(image, name), depth, over_white)
     # Last, as looking for a second page may spoil the first.
     taken = _page_note(image)
     return replace(decoded, notes=(*taken, *decoded.notes))
-
-
-def _assembled(
-    pixels: StoredPixels,
-    declared: DeclaredColor,
-    orientation: int,
-    has_more: bool,
-    depth: int,
-    over_white: bool,
-) -> Decoded:
-    """Convert band by band into arrays that are upright."""
-    conversion = find_conversion(
-        declared, pixels.kind, pixels.deep, lambda: all(map(_is_neutral, _bands(pixels)))
-    )
-    whole: list[np.ndarray] = []
-    for first, last, (color, alpha) in _bands(pixels):
-        color = conversion.apply(color) if conversion.apply else color
-        if over_white and alpha is not None:
-            color, alpha = _laid_over_white(color, alpha), None
-        parts = [color] if alpha is None else [color, alpha[..., None]]
-        parts = [_rounded(part) if depth == 8 else part for part in parts]
-        if first == 0:
-            whole = [_empty(pixels.size, orientation, part) for part in parts]
-        for array, part in zip(whole, parts, strict=True):
-            _as_stored(array, orientation)[first:last] = part
-    alpha = whole[1][..., 0] if len(whole) > 1 else None
-    notes = (FIRST_PAGE,) * has_more + conversion.notes
-    return Decoded(whole[0], alpha, conversion.icc, notes)
-
-
-def _bands(pixels: StoredPixels) -> Iterator[tuple[int, int, Band]]:
-    width, height = pixels.size
-    rows = max(1, _BAND_PIXELS // width)
-    for first in range(0, height, rows):
-        last = min(first + rows, height)
-        yield first, last, pixels.band(first, last)
-
-
-def _is_neutral(band: tuple[int, int, Band]) -> bool:
-    color = band[2][0]
-    return bool((color == color[..., :1]).all())
-
-
-def _laid_over_white(color: np.ndarray, alpha: np.ndarray) -> np.ndarray:
-    if color.dtype == np.uint8:
-        rgb = np.broadcast_to(color, (*color.shape[:2], 3))
-        layer = Image.fromarray(np.dstack((rgb, alpha)))
-        white = Image.new("RGBA", layer.size, "white")
-        flat = np.asarray(Image.alpha_composite(white, layer).convert("RGB"))
-        return flat[..., : color.shape[2]]
-    share = alpha[..., None] / np.float32(65535)
-    return np.rint(color * share + 65535 * (1 - share)).astype(np.uint16)
-
-
-def _rounded(levels: np.ndarray) -> np.ndarray:
-    if levels.dtype == np.uint8:
-        return levels
-    return ((levels.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
-
-
-def _empty(size: tuple[int, int], orientation: int, part: np.ndarray) -> np.ndarray:
-    width, height = size if orientation < 5 else size[::-1]
-    return np.empty((height, width, part.shape[2]), part.dtype)
-
-
-def _as_stored(upright: np.ndarray, orientation: int) -> np.ndarray:
-    """View an upright array as it lies in the file."""
-    view = upright.swapaxes(0, 1) if orientation >= 5 else upright
-    down = orientation in (3, 4, 6, 7)
-    right = orientation in (2, 3, 7, 8)
-    return view[:: -1 if down else 1, :: -1 if right else 1]
 
 
 def _orientation(image: Image.Image, name: str) -> int:

@@ -46,6 +46,8 @@ DECODER_ERRORS = (
 )
 # Deflate makes no more than this of a byte; a file that promises more holds no such picture.
 _MOST_EXPANSION = 1032
+# Pillow's own: it refuses more, unless that is allowed.
+_USUAL_LIMIT = 178_956_970
 _REDUCED_PAGE = 1
 _SUBFILE_TYPE, _OLD_SUBFILE_TYPE, _ICC_TAG = 254, 255, 34675
 _limit_lock = threading.RLock()
@@ -123,7 +125,7 @@ def opened_image(
         with explaining(name):
             image = Image.open(file, formats=formats)
         with image:
-            _check_promise(file, image, name)
+            _check_size(file, image, name, max_pixels)
             if isinstance(image, TiffImageFile):
                 with explaining(name):
                     _skip_reduced_pages(image)
@@ -169,17 +171,17 @@ def _allowing(max_pixels: int | None) -> Iterator[None]:
             Image.MAX_IMAGE_PIXELS = before
 
 
-def _check_promise(file: BinaryIO, image: Image.Image, name: str) -> None:
-    """Refuse a size that only a limit which was lifted lets pass, and that the file cannot hold."""
+def _check_size(file: BinaryIO, image: Image.Image, name: str, max_pixels: int | None) -> None:
+    """Refuse what is not allowed, and above Pillow's limit also what the file cannot hold."""
     pixels = image.width * image.height
-    if pixels <= 2 * 2**30 // 12:
-        return
     size = file.seek(0, os.SEEK_END)
     sample_bytes = 1 / 8 if image.mode == "1" else 1
-    if pixels * sample_bytes > _MOST_EXPANSION * size:
+    empty = pixels > _USUAL_LIMIT and pixels * sample_bytes > _MOST_EXPANSION * size
+    if empty or (max_pixels is not None and pixels > max_pixels):
         raise ImageError(
             f"{name}: expected an image of ordinary size, got {image.width}x{image.height} in "
-            f"{size} bytes, which cannot hold so many pixels"
+            f"{size} bytes"
+            + (", which cannot hold so many pixels" if empty else f"; {max_pixels} are allowed")
         )
 
 

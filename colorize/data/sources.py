@@ -13,6 +13,7 @@ import zlib
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
@@ -20,7 +21,9 @@ from colorize.errors import DataError, ImageError
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm"),
+    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".mpo"),
+    *((".heic", ".heif", ".hif") if find_spec("pillow_heif") else ()),
+    *((".jxl",) if find_spec("pillow_jxl") else ()),
 )
 """Names that end in one of these are opened; what they hold is judged by their bytes."""
 

@@ -14,7 +14,9 @@ from colorize.errors import ImageError
 
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_BITS, _PLANAR, _SEPARATE = 258, 284, 2
+_BITS, _PLANAR, _EXTRA_SAMPLES = 258, 284, 338
+_ORIENTATION, _ICC = 274, 34675
+_SEPARATE = 2
 _UNSPECIFIED, _PREMULTIPLIED = 0, 1
 
 
@@ -28,10 +30,11 @@ class TiffPage(NamedTuple):
 
 
 def is_misread(image: Image.Image) -> bool:
-    """Check for 16-bit color in separate planes, which Pillow makes stripes of."""
+    """Check for planes that Pillow mixes up: 16-bit color, alpha of grey, premultiplied alpha."""
     tags = getattr(image, "tag_v2", {})
     bits = tags.get(_BITS, (1,))
-    return tags.get(_PLANAR) == _SEPARATE and len(bits) > 1 and max(bits) > 8
+    mixed = max(bits) > 8 or len(bits) == 2 or _PREMULTIPLIED in tags.get(_EXTRA_SAMPLES, ())
+    return len(bits) > 1 and tags.get(_PLANAR) == _SEPARATE and mixed
 
 
 def read_tiff(file: BinaryIO, name: str) -> TiffPage:
@@ -50,8 +53,8 @@ def read_tiff(file: BinaryIO, name: str) -> TiffPage:
             pages = [page for page in every if not page.is_reduced] or every
             array = _upright_channels(pages[0], name)
             alpha = pages[0].extrasamples[:1] not in ((), (_UNSPECIFIED,))
-            icc = pages[0].tags.valueof(34675)
-            turned = pages[0].tags.valueof(274, 1)
+            icc = pages[0].tags.valueof(_ICC)
+            turned = pages[0].tags.valueof(_ORIENTATION, 1)
             return TiffPage(from_array(array, alpha), DeclaredColor(icc), turned, len(every) > 1)
     except ImageError:
         raise

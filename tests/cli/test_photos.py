@@ -360,7 +360,7 @@ def album() -> Path:
     """A folder with structure and with rubbish in it, in the working directory."""
     for i, place in enumerate(("one.png", "1907/two.jpg", "1907/may/three.tif")):
         _save(f"album/{place}", 70 + i)
-    for place in ("notes.txt", "1907/raw.heic", ".hidden/four.png", "Thumbs.db"):
+    for place in ("notes.txt", "1907/raw.nef", ".hidden/four.png", "Thumbs.db"):
         path = Path("album", place)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("no picture", encoding="utf-8")
@@ -379,7 +379,7 @@ def test_a_folder_keeps_its_structure(
     np.testing.assert_array_equal(_pixels(root / "1907/may/three.png"), expected)
     printed = capsys.readouterr()
     assert sorted(printed.out.splitlines()) == sorted(str(root / name) for name in RESULTS)
-    for reason in ("hidden", "Windows", ".heic", ".txt"):
+    for reason in ("hidden", "Windows", ".nef", ".txt"):
         assert reason in printed.err
 
 

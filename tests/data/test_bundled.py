@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_image
 
 from colorize.data import bundled
 from colorize.data.bundled import BUNDLED_SPLITS, bundled_dataset, bundled_photographs
-from colorize.data.decode import is_grey
+from colorize.data.grey import is_grey
 from colorize.errors import DataError, InputError
 
 

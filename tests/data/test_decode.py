@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import io
 import struct
+import sys
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import skimage.data
+import tifffile
+from helpers.icc import png_chunk, with_chunks
 from helpers.images import encode, grey3, noise
 from PIL import Image, features
 from skimage.color import rgb2lab
 
-from colorize.data.decode import decode_rgb, is_grey
+from colorize.data.decode import decode, decode_rgb
+from colorize.data.grey import is_grey
 from colorize.errors import ImageError
 
 
@@ -169,26 +174,83 @@ def test_tiff_with_white_as_zero_and_12_bits() -> None:
     np.testing.assert_array_equal(decode_rgb(packed, "x"), grey3(np.rint(small / 4095 * 255)))
 
 
-def png16(pixels: np.ndarray) -> bytes:
+def png16(pixels: np.ndarray, more: bytes = b"") -> bytes:
     """A PNG of 16 bits a channel, written by hand: Pillow writes only grey ones."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return (
-            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        )
-
     height, width, channels = pixels.shape
-    header = struct.pack(">IIBBBBB", width, height, 16, {3: 2, 4: 6}[channels], 0, 0, 0)
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
-    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
+    body = png_chunk(b"IHDR", header) + more + png_chunk(b"IDAT", zlib.compress(rows))
+    return b"\x89PNG\r\n\x1a\n" + body + png_chunk(b"IEND", b"")
 
 
-def test_16_bit_color() -> None:
-    rgba = noise(5, 6, 4, dtype=np.uint16)
-    assert close(decode_rgb(png16(rgba[..., :3]), "x"), rgba[..., :3] / 257, 1)
-    expected = over_white(rgba[..., :3] / 257, rgba[..., 3] / 257)
-    assert close(decode_rgb(png16(rgba), "x"), expected, 2)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+def test_16_bits_of_a_png(channels: int) -> None:
+    pixels = noise(5, 6, channels, dtype=np.uint16)
+    color, alpha = (pixels, None) if channels % 2 else (pixels[..., :-1], pixels[..., -1])
+    deep = decode(png16(pixels), "x", depth=16)
+    np.testing.assert_array_equal(deep.pixels, color)
+    np.testing.assert_array_equal(deep.alpha, alpha)
+    shallow = decode(png16(pixels), "x")
+    np.testing.assert_array_equal(shallow.rgb, np.broadcast_to(np.rint(color / 257), (5, 6, 3)))
+    expected = color / 257 if alpha is None else over_white(color / 257, alpha / 257)
+    assert close(decode_rgb(png16(pixels), "x"), np.broadcast_to(expected, (5, 6, 3)), 1)
+
+
+def test_16_bits_with_a_transparent_color() -> None:
+    pixels = noise(5, 6, 3, dtype=np.uint16)
+    pixels[1, 1] = pixels[2, 3] ^ 1  # the same color in 8 bits
+    key = png_chunk(b"tRNS", pixels[2, 3].astype(">u2").tobytes())
+    decoded = decode(png16(pixels, key), "x", depth=16)
+    np.testing.assert_array_equal(decoded.pixels, pixels)
+    assert decoded.alpha is not None and np.argwhere(decoded.alpha == 0).tolist() == [[2, 3]]
+
+
+TIFFS: dict[str, dict[str, Any]] = {
+    "grey": {"photometric": "minisblack"},
+    "white is zero": {"photometric": "miniswhite"},
+    "color": {"photometric": "rgb", "byteorder": ">", "compression": "zlib", "predictor": True},
+    "planes": {"photometric": "rgb", "planarconfig": "separate"},
+    "grey and alpha": {"photometric": "minisblack", "extrasamples": ["unassalpha"]},
+    "color and alpha": {"photometric": "rgb", "extrasamples": ["unassalpha"]},
+    "premultiplied": {"photometric": "rgb", "extrasamples": ["assocalpha"]},
+    "something else": {"photometric": "rgb", "extrasamples": ["unspecified"]},
+}
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("case", TIFFS)
+def test_tiffs_of_8_and_16_bits(case: str, dtype: Any) -> None:
+    options = TIFFS[case]
+    color, extra = 3 if options["photometric"] == "rgb" else 1, len(options.get("extrasamples", ""))
+    pixels = noise(20, 30, color + extra, dtype=dtype)
+    expected, top = pixels[..., :color], np.iinfo(dtype).max
+    stored = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels.squeeze()
+    if case == "white is zero":
+        stored = top - stored
+    if case == "premultiplied":
+        pixels[..., 3] |= top // 2 + 1
+        stored = pixels.copy()
+        stored[..., :3] = np.rint(pixels[..., :3] * (pixels[..., 3:] / top))
+    file = io.BytesIO()
+    tifffile.imwrite(file, np.ascontiguousarray(stored), **options)
+    decoded = decode(file.getvalue(), "x", depth=16)
+    assert decoded.pixels.dtype == dtype
+    apart = np.abs(decoded.pixels.astype(int) - expected)
+    assert apart.max() <= (2 if case == "premultiplied" else 0)
+    alpha = pixels[..., -1] if extra and case != "something else" else None
+    np.testing.assert_array_equal(decoded.alpha, alpha)
+
+
+def test_the_page_is_taken_that_is_no_reduced_copy() -> None:
+    rgb, file = noise(20, 30, 3), io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        writer.write(rgb[::4, ::4], photometric="rgb", subfiletype=1)
+        writer.write(rgb, photometric="rgb")
+    decoded = decode(file.getvalue(), "x")
+    np.testing.assert_array_equal(decoded.rgb, rgb)
+    assert len(decoded.notes) == 1 and "page 2" in decoded.notes[0]
+    np.testing.assert_array_equal(decode_rgb(file.getvalue(), "x"), rgb)
 
 
 # EXIF 2.3, tag 274: on which side of the picture the stored first row and first column lie.
@@ -301,6 +363,12 @@ def damaged_avif() -> bytes:
     return raw[:start] + bytes(len(raw) - start)
 
 
+def written(array: np.ndarray, **options: Any) -> bytes:
+    file = io.BytesIO()
+    tifffile.imwrite(file, array, **options)
+    return file.getvalue()
+
+
 DAMAGED: dict[str, Callable[[], bytes]] = {
     "empty": lambda: b"",
     "text": lambda: b"<html>404 Not Found</html>" * 20,
@@ -316,6 +384,8 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "postscript": lambda: encode(BIG, "EPS"),
     "float tiff": lambda: encode(BIG[..., 0].astype(np.float32) / 255, "TIFF"),
     "32-bit tiff": lambda: encode(BIG[..., 0].astype(np.int32) * 1000, "TIFF"),
+    "signed tiff": lambda: written(BIG[..., 0].astype(np.int16)),
+    "half tiff": lambda: written(BIG[..., 0].astype(np.float16) / 255),
     "negative tiff": lambda: encode(BIG[..., 0].astype(np.int32) - 100, "TIFF"),
 }
 
@@ -338,11 +408,98 @@ def test_bad_sources_are_named(tmp_path: Path) -> None:
             decode_rgb(source, "a cat")  # type: ignore[arg-type]
 
 
+def camera_raw(make: str) -> bytes:
+    """What a camera writes: a thumbnail first, and what the sensor saw below it."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        tags = [(271, 2, 0, make, True)]
+        writer.write(noise(9, 12, 3), photometric="rgb", subfiletype=1, subifds=1, extratags=tags)
+        mosaic = [(33421, 3, 2, (2, 2), True), (33422, 1, 4, bytes((0, 1, 1, 2)), True)]
+        writer.write(noise(90, 120, dtype=np.uint16), photometric=32803, extratags=mosaic)
+    return file.getvalue()
+
+
+def brand(name: bytes, *more: bytes) -> bytes:
+    box = b"ftyp" + name + bytes(4) + b"".join(more)
+    return struct.pack(">I", len(box) + 4) + box + bytes(100)
+
+
+FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
+    "nef": (lambda: camera_raw("NIKON CORPORATION"), "raw.*rawpy"),
+    "dng": (lambda: written(noise(9, 9), extratags=[(50706, 1, 4, bytes(4), True)]), "raw.*rawpy"),
+    "cr2": (lambda: b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "raw.*rawpy"),
+    "cr3": (lambda: brand(b"crx ", b"isom"), "raw.*rawpy"),
+    "raf": (lambda: b"FUJIFILMCCD-RAW 0201" + bytes(99), "raw.*rawpy"),
+    "orf": (lambda: b"IIRO\x08\0\0\0" + bytes(99), "raw.*rawpy"),
+    "heic": (lambda: brand(b"mif1", b"heic"), "pillow-heif"),
+    "jxl": (lambda: b"\xff\x0a" + bytes(99), "pillow-jxl"),
+    "psd": (lambda: b"8BPS\0\1" + bytes(99), "Photoshop"),
+    "pdf": (lambda: b"%PDF-1.7\n", "PDF"),
+    "svg": (lambda: b'<?xml version="1.0"?>\n<svg xmlns="http://www.w3.org/2000/svg"/>', "SVG"),
+    "mp4": (lambda: brand(b"isom", b"mp42"), "video"),
+    "html": (lambda: b"<!DOCTYPE html><html>", "HTML"),
+}
+
+
+@pytest.mark.parametrize("kind", FOREIGN)
+def test_other_formats_are_named_by_content(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    make, message = FOREIGN[kind]
+    for plugin, module in (("HEIF", "pillow_heif"), ("JXL", "pillow_jxl")):
+        monkeypatch.delitem(Image.OPEN, plugin, raising=False)
+        monkeypatch.setitem(sys.modules, module, None)
+    for read in (decode, decode_rgb):
+        with pytest.raises(ImageError, match=f"^a.jpg: .*{message}"):
+            read(make(), "a.jpg")
+
+
+def test_heif_by_a_package_that_is_installed() -> None:
+    heif = pytest.importorskip("pillow_heif")
+    smooth, file = BIG[:64, :64], io.BytesIO()
+    heif.from_pillow(Image.fromarray(smooth)).save(file, quality=95)
+    assert np.abs(decode_rgb(file.getvalue(), "x").astype(int) - smooth).mean() < 4
+
+
+def test_damage_of_a_png_that_costs_no_pixels() -> None:
+    rgb = noise(9, 8, 3)
+    raw = with_chunks(encode(rgb, "PNG"), {b"pHYs": bytes(9)})
+    broken = raw.replace(png_chunk(b"pHYs", bytes(9)), png_chunk(b"pHYs", bytes(9))[:-1] + b"!")
+    assert broken != raw
+    decoded = decode(broken, "x")
+    np.testing.assert_array_equal(decoded.rgb, rgb)
+    assert "pHYs" in decoded.notes[0]
+    with pytest.warns(UserWarning, match="pHYs"):
+        np.testing.assert_array_equal(decode_rgb(broken, "x"), rgb)
+
+
+def test_a_jpeg_that_was_cut_is_taken_on_demand() -> None:
+    raw = encode(BIG, "JPEG", quality=90)
+    whole = decode(raw, "x").rgb
+    for end in (len(raw) - 2, len(raw) // 2):
+        with pytest.raises(ImageError, match="truncated=True"):
+            decode(raw[:end], "x")
+        decoded = decode(raw[:end], "x", truncated=True)
+        np.testing.assert_array_equal(decoded.rgb[:100], whole[:100])
+        assert "cut off" in decoded.notes[0]
+
+
 def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = encode(np.zeros((200, 200, 3), np.uint8), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
     with pytest.raises(ImageError, match=r"^x:.*size"):
         decode_rgb(raw, "x")
+    assert decode(raw, "x", max_pixels=40_000).rgb.shape == (200, 200, 3)
+    with pytest.raises(ImageError, match=r"^x:.*size"):
+        decode(raw, "x", max_pixels=39_999)
+    assert Image.MAX_IMAGE_PIXELS == 10_000
+
+
+def test_a_size_that_the_file_cannot_hold_is_refused_whatever_is_allowed() -> None:
+    header = struct.pack(">IIBBBBB", 20_000, 20_000, 8, 0, 0, 0, 0)
+    raw = encode(noise(100, 200), "PNG")
+    raw = raw[:8] + png_chunk(b"IHDR", header) + raw[33:]
+    for limit in (None, 10**9):
+        with pytest.raises(ImageError, match=r"^x:.*size"):
+            decode(raw, "x", max_pixels=limit)
 
 
 def test_a_sliver_is_not_enlarged_to_gigabytes() -> None:
