@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Integral, Real
 
 import torch
 from torch import Tensor
@@ -37,16 +38,24 @@ def require_rgb(rgb: object, name: str = "rgb") -> Tensor:
 
 def require_positive(value: float, name: str) -> float:
     """Return ``value`` when it is a finite number above zero."""
-    if not 0 < value < float("inf"):
-        raise InputError(f"{name}: expected a number above 0, got {value}")
+    if not (isinstance(value, Real) and 0 < value < float("inf")):
+        raise InputError(f"{name}: expected a number above 0, got {value!r}")
     return value
 
 
 def require_non_negative(value: float, name: str) -> float:
     """Return ``value`` when it is a finite number of zero or above."""
-    if not 0 <= value < float("inf"):
-        raise InputError(f"{name}: expected a number of 0 or above, got {value}")
+    if not (isinstance(value, Real) and 0 <= value < float("inf")):
+        raise InputError(f"{name}: expected a number of 0 or above, got {value!r}")
     return value
+
+
+def require_whole(value: int, name: str, least: int) -> int:
+    """Return ``value`` when it is a whole number of ``least`` or above."""
+    whole = isinstance(value, Integral) and not isinstance(value, bool)
+    if not (whole and value >= least):
+        raise InputError(f"{name}: expected a whole number of {least} or above, got {value!r}")
+    return int(value)
 
 
 def require_choice(value: str, name: str, choices: Sequence[str]) -> str:

@@ -96,7 +96,8 @@ class UNetModel(Colorizer):
         grey = lab_to_rgb(
             torch.cat((L.clamp(0, 100), torch.zeros_like(L).expand(-1, 2, -1, -1)), 1)
         )
-        features = self.encoder((grey - self.mean) / self.std)
+        # Half precision was widened for the colors.
+        features = self.encoder(((grey - self.mean) / self.std).to(L.dtype))
         x = self.bottom(features[self.levels[0]])
         if self.attention:
             x = self.attention[0](x)

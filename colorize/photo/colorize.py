@@ -3,55 +3,68 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, overload
 
 import numpy as np
 
 from colorize.photo.hints import Hint
-from colorize.photo.image import ImageLike
-from colorize.photo.prediction import DEFAULT_MODEL, ModelLike, predict
+from colorize.photo.inputs import AnyImage, Images, for_each
+from colorize.photo.prediction import DEFAULT_MODEL, ModelLike, load, predict
 
 DEFAULT_CLASSIFIER = "joint-ncd"
 
 
-def colorize_image(
-    image: ImageLike,
+@overload
+def colorize_image(image: AnyImage, model: ModelLike = ..., **options: Any) -> np.ndarray: ...
+@overload
+def colorize_image(image: Images, model: ModelLike = ..., **options: Any) -> list[np.ndarray]: ...
+def colorize_image(  # type: ignore[misc]  # its options are those of the signatures above
+    image: AnyImage | Images,
     model: ModelLike = DEFAULT_MODEL,
     *,
     size: int | None = None,
+    adapt: bool = True,
     temperature: float | None = None,
     saturation: float = 1.0,
     upsampling: str = "bilateral",
     hints: Sequence[Hint] | None = None,
+    mask: np.ndarray | None = None,
     samples: int | None = None,
     seed: int = 0,
     depth: int = 8,
-) -> np.ndarray:
+) -> np.ndarray | list[np.ndarray]:
     """Color an image from its lightness: ``predict`` and ``Prediction.colorize`` in one call.
 
     Besides image and result it takes memory for the model and for bands of the image only.
 
     Args:
-        image, model, size: as in ``predict``.
-        temperature, saturation, upsampling, hints, samples, seed, depth: as in
+        image, model, size, adapt: as in ``predict``.
+        temperature, saturation, upsampling, hints, mask, samples, seed, depth: as in
             ``Prediction.colorize``.
 
     Returns:
         (H, W, 3) uint8, or uint16 for a depth of 16, EXIF orientation applied. With ``samples``
-        (samples, H, W, 3), the most likely first.
+        (samples, H, W, 3), the most likely first. A list of these for a list of images.
     """
-    return predict(image, model, size=size).colorize(
-        temperature=temperature,
-        saturation=saturation,
-        upsampling=upsampling,
-        hints=hints,
-        samples=samples,
-        seed=seed,
-        depth=depth,
-    )
+    module = load(model)
+
+    def color(one: AnyImage) -> np.ndarray:
+        return predict(one, module, size=size, adapt=adapt).colorize(
+            temperature=temperature,
+            saturation=saturation,
+            upsampling=upsampling,
+            hints=hints,
+            mask=mask,
+            samples=samples,
+            seed=seed,
+            depth=depth,
+        )
+
+    return for_each(image, color)
 
 
 def uncertainty(
-    image: ImageLike, model: ModelLike = DEFAULT_MODEL, *, size: int | None = None
+    image: AnyImage, model: ModelLike = DEFAULT_MODEL, *, size: int | None = None
 ) -> np.ndarray:
     """Measure how undecided a model is about every pixel; arguments as in ``predict``.
 
@@ -62,7 +75,7 @@ def uncertainty(
 
 
 def classify_image(
-    image: ImageLike, model: ModelLike = DEFAULT_CLASSIFIER, *, size: int | None = None
+    image: AnyImage, model: ModelLike = DEFAULT_CLASSIFIER, *, size: int | None = None
 ) -> list[tuple[str, float]]:
     """Classify an image by its lightness; arguments as in ``predict``.
 

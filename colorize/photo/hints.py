@@ -7,6 +7,7 @@ every model. siggraph17 takes hints as input itself and needs only ``hint_maps``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import index
 
 import numpy as np
 import torch
@@ -34,7 +35,7 @@ def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, T
 
     Args:
         hints: ``(x, y, (r, g, b))``: column and row of a pixel from the upper left corner, and its
-            color in 0..255.
+            color, whole numbers in 0..255.
         size: height and width of the image.
 
     Returns:
@@ -46,10 +47,12 @@ def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, T
         try:
             x, y, (red, green, blue) = hint
             place = ((float(y) + 0.5) / height, (float(x) + 0.5) / width)
-            color = [int(level) for level in (red, green, blue)]
+            # Not int(): colors in 0..1 would all be black.
+            color = [index(level) for level in (red, green, blue)]
         except (TypeError, ValueError) as error:
             raise InputError(
-                f"hints[{number}]: expected (x, y, (r, g, b)), got {hint!r}"
+                f"hints[{number}]: expected (x, y, (r, g, b)) with r, g, b whole numbers in "
+                f"0..255, got {hint!r}"
             ) from error
         if not all(0 < p < 1 for p in place):
             raise InputError(
@@ -83,25 +86,42 @@ def hint_maps(places: Tensor, colors: Tensor, size: tuple[int, int]) -> tuple[Te
     return ab, mask
 
 
-def apply_hints(ab: Tensor, L: Tensor, places: Tensor, colors: Tensor) -> Tensor:
+def apply_hints(
+    ab: Tensor, L: Tensor, places: Tensor, colors: Tensor, saturation: float = 1.0
+) -> Tensor:
     """Blend the colors of hints into predicted ab.
 
     Args:
         ab: (1, 2, h, w) predicted, CIELAB units.
         L: (1, 1, h, w), 0..100.
         places: (K, 2), row and column in 0..1. colors: (K, 2) ab.
+        saturation: factor of ``ab``, not of the hints.
 
     Returns:
         (1, 2, h, w): the color of a hint within its reach, ``ab`` elsewhere.
     """
     cost = reach(ab, L, places)[None]
-    weight = 1 / (1 + cost**_STEEPNESS)
+    weight = _weight(cost)
     # Among several hints in reach the nearest weighs most; at its own pixel it weighs alone.
     shares = weight / (cost.square() + 1e-4)
     shares = shares / shares.sum(1, keepdim=True).clamp(min=1e-12)
     given = torch.einsum("nkhw,kc->nchw", shares, colors.to(ab))
-    covered = 1 - (1 - weight).prod(1, keepdim=True)
-    return torch.lerp(ab, given, covered)
+    return torch.lerp(ab * saturation, given, _cover(weight))
+
+
+def saturate_around_hints(ab: Tensor, L: Tensor, places: Tensor, saturation: float) -> Tensor:
+    """Scale ab that a net has made from hints, (1, 2, h, w), but not the colors of the hints."""
+    covered = _cover(_weight(reach(ab, L, places)[None]))
+    return ab * (covered + saturation * (1 - covered))
+
+
+def _weight(cost: Tensor) -> Tensor:
+    return 1 / (1 + cost**_STEEPNESS)
+
+
+def _cover(weight: Tensor) -> Tensor:
+    """Join the weights of hints, (1, K, h, w): (1, 1, h, w), 1 where any of them is sure."""
+    return 1 - (1 - weight).prod(1, keepdim=True)
 
 
 def reach(ab: Tensor, L: Tensor, places: Tensor) -> Tensor:

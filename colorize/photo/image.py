@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -26,6 +27,20 @@ _ROUNDING = 1e-4
 _BAND_PIXELS = 2**18
 
 
+class Box(NamedTuple):
+    """Rows ``top`` to ``bottom`` and columns ``left`` to ``right``, the last ones excluded."""
+
+    top: int
+    bottom: int
+    left: int
+    right: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Its rows and columns."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
 class InputImage:
     """Give the lightness of an image in bands of rows; only its pixels are kept at full size.
 
@@ -41,6 +56,30 @@ class InputImage:
     def __init__(self, image: ImageLike, device: torch.device) -> None:
         self._pixels, self._device = _read(image), device
         self.size: tuple[int, int] = self._pixels.shape[:2]
+
+    @property
+    def box(self) -> Box:
+        """All of the image."""
+        return Box(0, self.size[0], 0, self.size[1])
+
+    def crop(self, box: Box) -> InputImage:
+        """Give a part of the image, which shares its pixels."""
+        part = copy.copy(self)
+        part._pixels = self._pixels[box.slices]
+        part.size = part._pixels.shape[:2]
+        return part
+
+    def colors(self, depth: int) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield the number of the first row and (R, W, 3) own colors, uint8 or uint16."""
+        top, dtype = (255, np.uint8) if depth == 8 else (65535, np.uint16)
+        rows = max(1, _BAND_PIXELS // self.size[1])
+        for first in range(0, self.size[0], rows):
+            band = _to_rgb(self._pixels[first : first + rows])
+            if band.dtype == np.uint8:
+                band = band if depth == 8 else band.astype(np.uint16) * 257
+            else:
+                band = np.rint(band * top).astype(dtype)
+            yield first, np.broadcast_to(band, (*band.shape[:2], 3))
 
     def bands(self) -> Iterator[tuple[int, Tensor]]:
         """Yield the number of the first row and (1, 1, R, W) lightness, from top to bottom."""

@@ -3,58 +3,99 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, overload
 
 import numpy as np
 import torch
-import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
-from colorize.checks import require_choice, require_non_negative
+from colorize.checks import require_choice, require_non_negative, require_whole
 from colorize.color.lab import join_lightness
 from colorize.errors import InputError
-from colorize.models import (
-    BinHead,
-    Colorizer,
-    ModelOutput,
-    RegressionHead,
-    SIGGRAPH17Model,
-    eval_mode,
-)
+from colorize.models import Colorizer, eval_mode
 from colorize.models.hub import load_model
-from colorize.photo.hints import Hint, apply_hints, check_hints, hint_maps
-from colorize.photo.image import ImageLike, InputImage
-from colorize.photo.sampling import entropy, sample_ab
-from colorize.photo.upsampling import METHODS, Extent, Upsampler, make_upsampler
+from colorize.photo.files import Photo, read_photo, write_photo
+from colorize.photo.formats import find_container
+from colorize.photo.hints import Hint, check_hints
+from colorize.photo.image import Box, InputImage
+from colorize.photo.inputs import AnyImage, Images, for_each, to_image
+from colorize.photo.lightness import Tone, find_tone
+from colorize.photo.margins import find_margins
+from colorize.photo.net_answer import CoarsePrediction, NetAnswer
+from colorize.photo.upsampling import METHODS
 
 DEFAULT_MODEL = "photo"
-ModelLike = Colorizer | str | Path
+ModelLike = nn.Module | str | Path
+_SEEDS = 2**63
 
 
-def predict(
-    image: ImageLike, model: ModelLike = DEFAULT_MODEL, *, size: int | None = None
-) -> Prediction:
+@overload
+def predict(image: AnyImage, model: ModelLike = ..., **options: Any) -> Prediction: ...
+@overload
+def predict(image: Images, model: ModelLike = ..., **options: Any) -> list[Prediction]: ...
+def predict(  # type: ignore[misc]  # its options are those of the signatures above
+    image: AnyImage | Images,
+    model: ModelLike = DEFAULT_MODEL,
+    *,
+    size: int | None = None,
+    adapt: bool = True,
+) -> Prediction | list[Prediction]:
     """Run a model on an image, once.
 
     Args:
-        image: path, encoded bytes, PIL image, or array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
-            uint8, uint16, bool, or float in 0..1. Arrays keep their precision; files and PIL images
-            are read at 8 bits.
-        model: a model, a name of ``list_models()``, or the path of a checkpoint.
+        image: path, file URL, encoded bytes, PIL image, tensor (C, H, W) or (H, W), or array
+            (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or float in 0..1.
+            Arrays keep their precision; files and PIL images are read at 8 bits. A list of images
+            gives a list of predictions.
+        model: a model, also compiled or in ``DataParallel``, a name of ``list_models()``, or the
+            path of a checkpoint.
         size: short side in pixels to which the image is reduced for the net; None for the size that
             the model was trained at. Smaller images are not enlarged.
+        adapt: show the net a faded image at full contrast and without its uniform margins, which
+            stay grey, and give little color to what is nearly flat or very dark. The image keeps
+            its own lightness. False shows the net the image as it is.
     """
-    if size is not None and size < 1:
-        raise InputError(f"size: expected at least 1 pixel, got {size}")
-    model = model if isinstance(model, Colorizer) else load_model(model)
+    if size is not None:
+        require_whole(size, "size", 1)
+    run = load(model)
+    return for_each(image, lambda one: _predict(one, run, size, adapt))
+
+
+def load(model: ModelLike) -> nn.Module:
+    """Load a model by its name or path; give a module back."""
+    return model if isinstance(model, nn.Module) else load_model(model)
+
+
+def _predict(image: AnyImage, run: nn.Module, size: int | None, adapt: bool) -> Prediction:
+    model = _unwrap(run)
     if model.in_channels != 1:
         raise InputError("model: expected one that sees lightness, got one that sees color")
-    input_image = InputImage(image, model.device)
-    with torch.inference_mode(), eval_mode(model):
-        L = input_image.reduced(size or model.input_size)
-        raw = model(model.pad(L))
-    return Prediction(model, input_image, L, raw)
+    source = to_image(image)
+    whole = InputImage(source, model.device)
+    with torch.inference_mode(), eval_mode(run):
+        margins = find_margins(whole) if adapt else None
+        inside = whole if margins is None else whole.crop(margins)
+        L = inside.reduced(size or model.input_size)
+        tone = find_tone(L) if adapt else Tone()
+        seen = tone.stretch(L)
+        raw = run(model.pad(seen))
+    answer = NetAnswer(model, seen, raw)
+    prediction = Prediction(whole, margins or whole.box, tone, answer)
+    if isinstance(source, str | Path | bytes):
+        prediction.source = source
+    return prediction
+
+
+def _unwrap(module: nn.Module) -> Colorizer:
+    """Find the model inside of torch.compile, DataParallel and their kind."""
+    while not isinstance(module, Colorizer):
+        within = getattr(module, "_orig_mod", getattr(module, "module", None))
+        if not isinstance(within, nn.Module):
+            raise InputError(f"model: expected a Colorizer, got {type(module).__name__}")
+        module = within
+    return module
 
 
 class Prediction:
@@ -62,10 +103,19 @@ class Prediction:
 
     ``colorize`` and ``uncertainty`` do not run the net again, with one exception: a net that takes
     hints as input, ``siggraph17``, has to run for each set of hints.
+
+    Attributes:
+        inside: the part of the image without its margins, which the net saw.
+        tone: how far the image was found faded, flat or dark.
+        source: path or bytes of the file that the image came from; None for other images.
     """
 
-    def __init__(self, model: Colorizer, image: InputImage, L: Tensor, raw: ModelOutput) -> None:
-        self._model, self._image, self._L, self._raw = model, image, L, raw
+    source: str | Path | bytes | None = None
+
+    def __init__(self, image: InputImage, inside: Box, tone: Tone, answer: NetAnswer) -> None:
+        self.inside, self.tone = inside, tone
+        self._image, self._answer = image, answer
+        self._part = image.crop(inside)
 
     @torch.inference_mode()
     def colorize(
@@ -75,6 +125,7 @@ class Prediction:
         saturation: float = 1.0,
         upsampling: str = "bilateral",
         hints: Sequence[Hint] | None = None,
+        mask: np.ndarray | None = None,
         samples: int | None = None,
         seed: int = 0,
         depth: int = 8,
@@ -83,11 +134,12 @@ class Prediction:
 
         Args:
             temperature: of the annealed mean, 0 or above; None for the model's own.
-            saturation: factor of a and b, 0 or above.
+            saturation: factor of a and b, 0 or above. Hints keep their color.
             upsampling: of color to full size: "bilateral" follows edges of lightness, "bilinear"
                 does not.
             hints: points of color, ``(x, y, (r, g, b))``: column and row of a pixel, and its color
                 in 0..255. A hint colors the region around it.
+            mask: (H, W) bool, True where color is computed. Elsewhere the image keeps its own.
             samples: number of colorings to draw from the predicted distribution.
             seed: of the samples.
             depth: bits of a channel of the result, 8 or 16.
@@ -98,146 +150,122 @@ class Prediction:
         """
         require_choice(upsampling, "upsampling", METHODS)
         require_non_negative(saturation, "saturation")
-        if samples is not None and samples < 1:
-            raise InputError(f"samples: expected 1 or more, got {samples}")
+        if temperature is not None:
+            require_non_negative(temperature, "temperature")
+        if samples is not None:
+            require_whole(samples, "samples", 1)
+        if require_whole(seed, "seed", 0) >= _SEEDS:
+            raise InputError(f"seed: expected a number below 2**63, got {seed}")
         if depth not in (8, 16):
-            raise InputError(f"depth: expected 8 or 16 bits, got {depth}")
-        predicted = self._predicted_ab(temperature, samples, seed, hints or ())
+            raise InputError(f"depth: expected 8 or 16 bits, got {depth!r}")
+        if mask is not None:
+            mask = _check_mask(mask, self._image.size)
+        places, colors = self._inside_hints(hints or (), "hints")
+        saturation *= self.tone.chroma
+        predicted = self._answer.decode(temperature, saturation, samples, seed, places, colors)
         dtype = np.uint8 if depth == 8 else np.uint16
         colored = np.empty((len(predicted.values), *self._image.size, 3), dtype)
         for ab, rgb in zip(predicted.values, colored, strict=True):
-            one = replace(predicted, values=ab[None] * saturation)
-            self._render(one, upsampling, rgb)
+            self._render(replace(predicted, values=ab[None]), upsampling, rgb)
+        if mask is not None:
+            for first, own in self._image.colors(depth):
+                rows = slice(first, first + len(own))
+                np.copyto(colored[:, rows], own, where=~mask[rows, :, None])
         return colored[0] if samples is None else colored
+
+    def save(self, path: str | Path, **settings: Any) -> None:
+        """Color the image and write it, with the metadata of the file that it came from.
+
+        Args:
+            path: its ending says the format. A file of this name is replaced.
+            settings: as in ``colorize``, without ``samples``, for 8 bits.
+        """
+        path = Path(path)
+        find_container(path.suffix)
+        if settings.get("samples") is not None or settings.get("depth", 8) != 8:
+            raise InputError("save: expected one coloring of 8 bits; colorize gives others")
+        rgb = self.colorize(**settings)
+        source = Path(self.source) if isinstance(self.source, str) else self.source
+        photo = Photo(rgb) if source is None else read_photo(source, str(path))
+        # Transparent pixels were laid over white.
+        write_photo(rgb, replace(photo, alpha=None), path, path.suffix)
 
     @torch.inference_mode()
     def uncertainty(self) -> np.ndarray:
         """Measure how undecided the model is about the color of every pixel.
 
         Returns:
-            (H, W) float32: entropy of the predicted distribution in nats, 0..log Q.
+            (H, W) float32: entropy of the predicted distribution in nats, 0..log Q; 0 in margins.
         """
-        self._require_bins("uncertainty")
-        coarse = self._to_coarse(entropy(self._raw_color()))
-        upsampler = coarse.upsampler("bilateral", self._image.size)
-        full = np.empty(self._image.size, np.float32)
-        for first, L in self._image.bands():
-            rows = upsampler.rows(L, first)[0, 0]
-            full[first : first + len(rows)] = rows.cpu().numpy()
+        upsampler = self._answer.measure_entropy().upsampler("bilateral", self._part.size)
+        full = np.zeros(self._image.size, np.float32)
+        inside = full[self.inside.slices]
+        for first, L in self._part.bands():
+            rows = upsampler.rows(self.tone.stretch(L), first)[0, 0]
+            inside[first : first + len(rows)] = rows.cpu().numpy()
         return full
+
+    def distribution_at(self, x: int, y: int) -> tuple[np.ndarray, np.ndarray]:
+        """Give the predicted distribution over colors at column x and row y.
+
+        Returns:
+            (Q, 2) float32 ab of the bins, and their (Q,) float32 probabilities: as the net gives
+            them, at a temperature of 1, for the cell of its output in which the pixel lies.
+        """
+        places, _ = self._inside_hints([(x, y, (0, 0, 0))], "distribution_at")
+        bin_centers, probabilities = self._answer.distribution_at(places[0])
+        return bin_centers.float().cpu().numpy(), probabilities.cpu().numpy()
 
     def classify(self) -> list[tuple[str, float]]:
         """Give (name, probability) of every class, the most probable first.
 
         A class without a name goes by its number.
         """
-        logits = self._raw.classes
-        if logits is None:
+        return self._answer.classify()
+
+    def _inside_hints(self, hints: Sequence[Hint], name: str) -> tuple[Tensor, Tensor]:
+        """Check hints; give their places in the part without margins, and their ab."""
+        size = self._image.size
+        places, colors = check_hints(hints, size)
+        if self.inside == self._image.box:
+            return places, colors
+        corner = torch.tensor([self.inside.top, self.inside.left])
+        places = (places * torch.tensor(size) - corner) / torch.tensor(self._part.size)
+        if not bool(((places > 0) & (places < 1)).all()):
             raise InputError(
-                f"model: expected one that classifies, got {type(self._model).__name__}"
+                f"{name}: expected a pixel of the image, got one of its margin; "
+                "predict(adapt=False) takes margins for a part of the image"
             )
-        probabilities = logits[0].float().softmax(0)
-        names = getattr(self._model, "class_names", None) or [*map(str, range(len(probabilities)))]
-        order = probabilities.argsort(descending=True).tolist()
-        return [(names[i], float(probabilities[i])) for i in order]
-
-    def _predicted_ab(
-        self, temperature: float | None, samples: int | None, seed: int, hints: Sequence[Hint]
-    ) -> CoarsePrediction:
-        """Decode ab, (n, 2, h, w), at the size of the net's output; with hints, of its input."""
-        head = self._head()
-        bins = None if samples is None else self._require_bins("samples")
-        places, colors = check_hints(hints, self._image.size)
-        if hints and isinstance(self._model, SIGGRAPH17Model):
-            return self._predict_with_hints(self._model, places, colors, temperature)
-        raw = self._raw_color()
-        if bins is None or samples is None:
-            coarse = self._to_coarse(head.decode(raw, temperature))
-        else:
-            coarse = self._to_coarse(raw)
-            temperature = bins.temperature if temperature is None else temperature
-            drawn, _ = sample_ab(
-                raw, bins.bin_centers, coarse.guide, samples, temperature=temperature, seed=seed
-            )
-            coarse = replace(coarse, values=drawn)
-        return self._apply_hints_at_input_size(coarse, places, colors) if hints else coarse
-
-    def _predict_with_hints(
-        self, model: SIGGRAPH17Model, places: Tensor, colors: Tensor, temperature: float | None
-    ) -> CoarsePrediction:
-        size = (self._L.shape[2], self._L.shape[3])
-        ab, mask = (m.to(self._L.device) for m in hint_maps(places, colors, size))
-        with eval_mode(model):
-            values = model.predict_ab(
-                self._L, temperature=temperature, hints_ab=ab, hints_mask=mask
-            )
-        return CoarsePrediction(values, self._L, size)
-
-    def _apply_hints_at_input_size(
-        self, coarse: CoarsePrediction, places: Tensor, colors: Tensor
-    ) -> CoarsePrediction:
-        """Apply hints where edges are finer than the net's output: at the size of its input."""
-        size = (self._L.shape[2], self._L.shape[3])
-        steered = []
-        for ab in coarse.values:
-            fine = replace(coarse, values=ab[None]).upsampler("bilateral", size)
-            steered.append(apply_hints(fine.rows(self._L, 0), self._L, places, colors))
-        return CoarsePrediction(torch.cat(steered), self._L, size)
-
-    def _to_coarse(self, values: Tensor) -> CoarsePrediction:
-        """Add guide and extent to values that the net gave for the padded L."""
-        padded, (height, width) = self._model.pad(self._L).float(), self._L.shape[2:]
-        h, w = values.shape[2:]
-        extent = (height * h / padded.shape[2], width * w / padded.shape[3])
-        return CoarsePrediction(values, F.adaptive_avg_pool2d(padded, (h, w)), extent)
+        return places, colors
 
     def _render(self, coarse: CoarsePrediction, upsampling: str, rgb: np.ndarray) -> None:
         """Write the full-size color image into ``rgb``, band by band."""
-        upsampler = coarse.upsampler(upsampling, self._image.size)
-        for first, L in self._image.bands():
-            ab = upsampler.rows(L, first)
-            if rgb.dtype == np.uint16:
-                # Not every device knows float64 and uint16.
-                L, ab = L.cpu(), ab.cpu()
-            band = join_lightness(L, ab, depth=8 * rgb.itemsize)[0]
-            rgb[first : first + L.shape[2]] = band.movedim(0, -1).cpu().numpy()
-
-    def _raw_color(self) -> Tensor:
-        if self._raw.color is None:
-            raise InputError(f"{type(self._model).__name__} classifies; it has no color to give")
-        return self._raw.color
-
-    def _head(self) -> BinHead | RegressionHead:
-        if self._model.output is None:
-            raise InputError(f"{type(self._model).__name__} classifies; it has no color to give")
-        return self._model.output
-
-    def _require_bins(self, wanted: str) -> BinHead:
-        head = self._head()
-        if not isinstance(head, BinHead):
-            raise InputError(
-                f"{wanted}: {type(self._model).__name__} predicts one color, it has no "
-                "distribution; choose a model over bins"
-            )
-        return head
+        if self.inside != self._image.box:
+            for first, L in self._image.bands():
+                _join(L, torch.zeros_like(L).expand(-1, 2, -1, -1), rgb, first)
+        upsampler = coarse.upsampler(upsampling, self._part.size)
+        for first, L in self._part.bands():
+            ab = upsampler.rows(self.tone.stretch(L), first)
+            _join(L, ab, rgb[self.inside.slices], first)
 
 
-@dataclass(frozen=True)
-class CoarsePrediction:
-    """Values (n, C, h, w) on a coarse grid with what upsampling needs.
+def _join(L: Tensor, ab: Tensor, rgb: np.ndarray, first: int) -> None:
+    """Write the colors of a band into the rows of ``rgb`` from ``first`` on."""
+    if rgb.dtype == np.uint16:
+        # Not every device knows float64 and uint16.
+        L, ab = L.cpu(), ab.cpu()
+    band = join_lightness(L, ab, depth=8 * rgb.itemsize)[0]
+    rgb[first : first + L.shape[2]] = band.movedim(0, -1).cpu().numpy()
 
-    Attributes:
-        guide: (1, 1, h, w) mean lightness of each cell.
-        extent: rows and columns of cells that the image covers; the rest is padding.
-    """
 
-    values: Tensor
-    guide: Tensor
-    extent: Extent
-
-    def upsampler(self, method: str, size: tuple[int, int]) -> Upsampler:
-        """Make the upsampler of these values to a full size."""
-        return make_upsampler(method, self.values, self.guide, size, self.extent)
+def _check_mask(mask: object, size: tuple[int, int]) -> np.ndarray:
+    array = np.asarray(mask)
+    if array.dtype != np.bool_ or array.shape != size:
+        raise InputError(
+            f"mask: expected bool of shape {size}, True where color is computed; got "
+            f"{array.dtype} of {array.shape}"
+        )
+    return array
 
 
 def find_device(name: str | None = None) -> torch.device:

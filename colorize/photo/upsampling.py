@@ -8,6 +8,8 @@ on bands of rows and gives the same result as on the whole image at once.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from math import ceil, floor
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -22,6 +24,8 @@ Extent = tuple[float, float]
 
 # A few planes of this many pixels fit into the cache of a processor.
 _BAND_PIXELS = 2**17
+# Cells or columns that one matrix covers; most images fit into one.
+_BLOCK = 1024
 _MIDDLE_L = 50.0
 
 
@@ -37,13 +41,17 @@ class Bilinear:
 
     def __init__(self, values: Tensor, size: tuple[int, int], extent: Extent | None = None) -> None:
         rows, columns = extent or values.shape[2:]
-        self._down = _bilinear_matrix(size[0], values.shape[2], rows, values.device)
-        across = _bilinear_matrix(size[1], values.shape[3], columns, values.device)
-        self._wide = _product(values, across.T)
+        self._down = _positions(size[0], rows)
+        across = _positions(size[1], columns).split(_BLOCK)
+        w = values.shape[3]
+        parts = [_product(values, _bilinear_matrix(p, w, values.device).T) for p in across]
+        self._wide = torch.cat(parts, 3)
 
     def rows(self, L: Tensor, first: int) -> Tensor:
         """Give (N, C, R, W) float32, the rows from ``first`` on; of L only the height R is used."""
-        return _product(self._down[first : first + L.shape[2]], self._wide)
+        positions = self._down[first : first + L.shape[2]]
+        h = self._wide.shape[2]
+        return _product(_bilinear_matrix(positions, h, self._wide.device), self._wide)
 
 
 class JointBilateral:
@@ -148,15 +156,31 @@ class AreaReduction:
     def __init__(
         self, size: tuple[int, int], target: tuple[int, int], device: torch.device
     ) -> None:
-        self._down = _area_matrix(target[0], size[0], device)
-        self._across = _area_matrix(target[1], size[1], device).T
+        self._down = _area_blocks(target[0], size[0], device)
+        self._across = _area_blocks(target[1], size[1], device)
         self.mean = torch.zeros(1, 1, *target, device=device)
         """(1, 1, h, w), complete after every row was added once."""
 
     def add(self, L: Tensor, first: int) -> None:
         """Add the rows (1, 1, R, W) from ``first`` on."""
-        rows = slice(first, first + L.shape[2])
-        self.mean += _product(self._down[:, rows], _product(L, self._across))
+        last = first + L.shape[2]
+        narrow = [_product(L[..., b.start : b.stop], b.shares.T) for b in self._across]
+        wide = torch.cat(narrow, 3)
+        for block in self._down:
+            start, stop = max(first, block.start), min(last, block.stop)
+            if start < stop:
+                shares = block.shares[:, start - block.start : stop - block.start]
+                cells = slice(block.cell, block.cell + len(shares))
+                self.mean[:, :, cells] += _product(shares, wide[:, :, start - first : stop - first])
+
+
+class _Block(NamedTuple):
+    """The shares of pixels ``start`` to ``stop`` in the means of some cells, from ``cell`` on."""
+
+    cell: int
+    start: int
+    stop: int
+    shares: Tensor
 
 
 # Positions are float64, which not every device knows; only the weights go to the device.
@@ -175,20 +199,28 @@ def _spline(full: int, cells: int, extent: float, device: torch.device) -> tuple
     return near.to(device), weights.float().to(device)
 
 
-def _bilinear_matrix(full: int, cells: int, extent: float, device: torch.device) -> Tensor:
-    """Make (full, cells); each row sums to 1 and has at most two entries above 0."""
-    position = (_positions(full, extent) - 0.5).clamp(0, cells - 1)
-    distance = position[:, None] - torch.arange(cells)
-    return (1 - distance.abs()).clamp(min=0).float().to(device)
+def _bilinear_matrix(positions: Tensor, cells: int, device: torch.device) -> Tensor:
+    """Make (positions, cells); each row sums to 1 and has at most two entries above 0."""
+    distance = (positions - 0.5).clamp(0, cells - 1)[:, None] - torch.arange(cells)
+    return distance.abs_().neg_().add_(1).clamp_(min=0).float().to(device)
 
 
-def _area_matrix(cells: int, full: int, device: torch.device) -> Tensor:
-    """Make (cells, full): the share of each pixel in the mean of each cell."""
+def _area_blocks(cells: int, full: int, device: torch.device) -> list[_Block]:
+    """Give the share of each pixel in the mean of each cell, for some cells at a time.
+
+    A matrix of all cells and pixels would grow with the square of the side.
+    """
     edges = torch.arange(cells + 1, dtype=torch.float64) * (full / cells)
-    pixels = torch.arange(full, dtype=torch.float64)
-    low = torch.maximum(edges[:-1, None], pixels)
-    high = torch.minimum(edges[1:, None], pixels + 1)
-    return ((high - low).clamp(min=0) * (cells / full)).float().to(device)
+    blocks = []
+    for cell in range(0, cells, _BLOCK):
+        ends = edges[cell : cell + _BLOCK + 1]
+        start, stop = floor(float(ends[0])), min(full, ceil(float(ends[-1])))
+        pixels = torch.arange(start, stop, dtype=torch.float64)
+        shares = torch.minimum(ends[1:, None], pixels + 1)
+        shares -= torch.maximum(ends[:-1, None], pixels)
+        shares = shares.clamp_(min=0).mul_(cells / full).float().to(device)
+        blocks.append(_Block(cell, start, stop, shares))
+    return blocks
 
 
 def _product(left: Tensor, right: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from colorize.models import (
     RegressionHead,
     SIGGRAPH17Model,
     SimplifiedModel,
+    UNetModel,
 )
 from colorize.models.checkpoint import save_checkpoint
 from colorize.photo import image, prediction
@@ -196,6 +197,29 @@ def test_paths_and_bytes(suffix: str, net: SimplifiedModel, tmp_path: Path) -> N
         np.testing.assert_array_equal(colorize_image(way, net), expected)
 
 
+def test_tensors_lists_and_file_urls(net: SimplifiedModel, tmp_path: Path) -> None:
+    rgb = tiny.patches(1, 50)[0]
+    path = tmp_path / "a b.png"
+    Image.fromarray(rgb).save(path)
+    expected = colorize_image(rgb, net)
+    tensor = torch.from_numpy(rgb).movedim(-1, 0)
+    for way in (tensor, path.as_uri(), rgb.astype(">u2") * 257, np.ma.array(rgb)):
+        np.testing.assert_array_equal(colorize_image(way, net), expected)
+    halves = (tensor / 255).requires_grad_(), (tensor / 255).bfloat16()
+    for way in halves:
+        assert np.abs(colorize_image(way, net).astype(int) - expected).mean() < 3
+    many = colorize_image([rgb, path, tensor], net)
+    assert len(many) == 3 and all(np.array_equal(one, expected) for one in many)
+    assert len(predict((rgb, path), net)) == 2
+    with pytest.raises(ImageError, match=r"image\[1\]"):
+        colorize_image([rgb, tmp_path / "none.png"], net)
+    for bad in (tensor[None], tensor.movedim(0, -1)[:, 1:], "https://example.org/a.png"):
+        with pytest.raises(ImageError, match="expected"):
+            colorize_image(bad, net)
+    with pytest.raises(ImageError, match="mask"):
+        colorize_image(np.ma.masked_less(rgb, 99), net)
+
+
 # --- what the net gets to see ------------------------------------------------------------------
 
 
@@ -204,7 +228,7 @@ def _seen(net: SimplifiedModel, image: Any, **arguments: Any) -> Tensor:
     shapes: list[Tensor] = []
     hook = net.trunk.register_forward_pre_hook(lambda module, given: shapes.append(given[0]))
     try:
-        colorize_image(image, net, **arguments)
+        colorize_image(image, net, **{"adapt": False, **arguments})
     finally:
         hook.remove()
     (found,) = shapes
@@ -358,7 +382,7 @@ def test_only_bands_are_worked_on(net: SimplifiedModel, monkeypatch: pytest.Monk
 
     watch(image, "rgb_to_L")
     watch(prediction, "join_lightness")
-    colorize_image(np.full((1500, 1000), 90, np.uint8), net)
+    colorize_image(np.full((1500, 1000), 90, np.uint8), net, adapt=False)
     # Lightness twice and color once: every pixel, and never more than a band at a time.
     assert sum(seen) == 3 * 1_500_000 and max(seen) <= 2**18
 
@@ -388,8 +412,6 @@ def test_models_without_a_distribution() -> None:
         uncertainty(image, net)
     with pytest.raises(InputError, match="ClassificationOnlyModel"):
         colorize_image(image, ClassificationOnlyModel(3, width=0.1))
-    with pytest.raises(InputError, match="samples"):
-        colorize_image(image, tiny.model(), samples=0)
 
 
 def test_uncertainty() -> None:
@@ -405,8 +427,6 @@ def test_uncertainty() -> None:
         np.testing.assert_allclose(uncertainty(image, net), np.log(bins), atol=1e-4)
         net.head.bias[7] = 100
         np.testing.assert_allclose(uncertainty(image, net), 0, atol=1e-4)
-    with pytest.raises(InputError, match="size"):
-        uncertainty(image, net, size=0)
 
 
 # --- one prediction, many colorings ------------------------------------------------------------
@@ -433,11 +453,62 @@ def test_the_net_runs_once_for_many_colorings(net: SimplifiedModel) -> None:
     np.testing.assert_array_equal(entropy, uncertainty(pixels, net, size=32))
 
 
-@pytest.mark.parametrize("size", [0, -5])
-def test_a_size_below_one_pixel(size: int, net: SimplifiedModel) -> None:
-    for function in (predict, colorize_image, uncertainty, classify_image):
-        with pytest.raises(InputError, match="size"):
-            function(_scene(8, 8), net, size=size)
+def test_the_distribution_at_a_pixel_is_what_its_color_comes_from(net: SimplifiedModel) -> None:
+    predicted = predict(np.full((32, 48), 140, np.uint8), net, adapt=False)
+    bin_centers, probabilities = predicted.distribution_at(24, 16)
+    assert probabilities.sum() == pytest.approx(1, abs=1e-5)
+    expected = _ab(predicted.colorize(temperature=1.0, depth=16))[16, 24]
+    np.testing.assert_allclose(probabilities @ bin_centers, expected, atol=2)
+    for x, y in ((48, 0), (0, -1)):
+        with pytest.raises(InputError, match="x in"):
+            predicted.distribution_at(x, y)
+
+
+def test_a_prediction_is_saved_as_it_is_colored(net: SimplifiedModel, tmp_path: Path) -> None:
+    source = tmp_path / "photo.png"
+    Image.fromarray(_scene(40, 24)).save(source, dpi=(300, 300))
+    for given in (source, _scene(40, 24)):
+        predicted = predict(given, net)
+        predicted.save(tmp_path / "out.png", saturation=0.5)
+        with Image.open(tmp_path / "out.png") as saved:
+            np.testing.assert_array_equal(np.asarray(saved), predicted.colorize(saturation=0.5))
+    for path, settings in (("a.xyz", {}), ("a.png", {"samples": 2}), ("a.png", {"depth": 16})):
+        with pytest.raises(InputError):
+            predicted.save(tmp_path / path, **settings)
+        assert not (tmp_path / path).exists()
+
+
+def test_outside_of_the_mask_the_image_keeps_its_color(net: SimplifiedModel) -> None:
+    rgb = tiny.patches(1, 50)[0]
+    mask = np.zeros(rgb.shape[:2], bool)
+    mask[:, 20:] = True
+    for depth, own in ((8, rgb), (16, rgb.astype(np.uint16) * 257)):
+        whole = colorize_image(own, net, samples=2, depth=depth)
+        found = colorize_image(own, net, samples=2, depth=depth, mask=mask)
+        np.testing.assert_array_equal(found, np.where(mask[..., None], whole, own))
+    for bad in (mask.astype(np.uint8), mask[1:], "mask"):
+        with pytest.raises(InputError, match="mask"):
+            colorize_image(rgb, net, mask=bad)
+
+
+BAD_ARGUMENTS: list[dict[str, Any]] = [
+    *({"size": value} for value in (0, -5, "256", 64.0, True)),
+    *({"samples": value} for value in (0, 2.0, "2")),
+    *({"saturation": value} for value in (None, "1", -1)),
+    *({"temperature": value} for value in ("0.4", -1.0)),
+    *({"seed": value} for value in (2**70, -1, 1.5)),
+    {"depth": None},
+    {"upsampling": None},
+]
+
+
+@pytest.mark.parametrize("argument", BAD_ARGUMENTS, ids=str)
+def test_arguments_that_mean_nothing(argument: dict[str, Any], net: SimplifiedModel) -> None:
+    (name,) = argument
+    functions = (predict, colorize_image, uncertainty, classify_image)
+    for function in functions if name == "size" else (colorize_image,):
+        with pytest.raises(InputError, match=name):
+            function(_scene(8, 8), net, **argument)
 
 
 def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -473,6 +544,9 @@ def test_a_hint_colors_its_side_of_an_edge(grey_levels: np.ndarray) -> None:
     changed = np.linalg.norm(_ab(found) - _ab(plain), axis=-1)
     assert changed[:, :75].min() > 15 and changed[:, 85:].max() < 3
     assert np.array_equal(colorize_image(image, net, size=64, hints=[]), plain)
+    grey = colorize_image(image, net, size=64, hints=[(30, 50, (160, 30, 30))], saturation=0)
+    assert np.linalg.norm(_ab(grey)[50, 30] - _ab(found)[50, 30]) < 2
+    assert np.abs(_ab(grey)[:, 85:]).max() < 3
 
 
 def test_hints_go_through_a_net_that_takes_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -540,6 +614,34 @@ def test_a_model_by_name_and_by_path(home: Path) -> None:
         colorize_image(image, "dull")
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("kind", ["simplified", "unet"])
+def test_a_model_of_half_precision(kind: str, dtype: torch.dtype) -> None:
+    net = tiny.model() if kind == "simplified" else UNetModel(decoder=(16, 16, 16, 16))
+    image = skimage.data.astronaut()[:96, 100:200]
+    expected = colorize_image(image, net.eval(), size=64)
+    found = colorize_image(image, net.to(dtype), size=64)
+    assert np.abs(found.astype(int) - expected).mean() < 3
+    assert uncertainty(image, net).dtype == np.float32
+
+
+def test_a_model_that_is_wrapped(net: SimplifiedModel) -> None:
+    image = _scene(40, 40)
+    expected = colorize_image(image, net)
+    for wrapped in (torch.compile(net, backend="eager"), torch.nn.DataParallel(net)):
+        np.testing.assert_array_equal(colorize_image(image, wrapped), expected)
+    with pytest.raises(InputError, match="Colorizer"):
+        colorize_image(image, torch.nn.Conv2d(1, 2, 3))
+
+
+def test_damaged_weights_are_named() -> None:
+    net = tiny.model().eval()
+    with torch.no_grad():
+        net.head.bias[3] = float("nan")
+    with pytest.raises(InputError, match="NaN"):
+        colorize_image(_scene(16, 16), net)
+
+
 # --- what is no picture ------------------------------------------------------------------------
 
 
@@ -573,6 +675,6 @@ def test_files_that_are_no_pictures(net: SimplifiedModel, tmp_path: Path) -> Non
     for path in (cut, text, tmp_path / "none.png", tmp_path):
         with pytest.raises(ImageError, match=path.name):
             colorize_image(path, net)
-    for other in (b"", b"no picture", None, 5, [[1, 2]], torch.zeros(4, 4)):
+    for other in (b"", b"no picture", None, 5, [[1, 2]]):
         with pytest.raises(ImageError, match="expected"):
             colorize_image(other, net)  # type: ignore[arg-type]

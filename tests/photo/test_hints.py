@@ -73,6 +73,17 @@ def test_a_border_of_predicted_color_stops_a_hint_too() -> None:
     assert (found - ab)[..., 20:].norm(dim=1).max() < 1
 
 
+def test_saturation_leaves_the_color_of_a_hint() -> None:
+    ab, L = _scene()
+    places, colors = hints.check_hints([(5, 12, RED)], (24, 40))
+    for found in (
+        hints.apply_hints(ab, L, places, colors, saturation=0.0),
+        hints.saturate_around_hints(_steer((5, 12, RED)), L, places, 0.0),
+    ):
+        torch.testing.assert_close(found[0, :, 12, 5], colors[0], atol=0.5, rtol=0)
+        assert found[..., 22:].abs().max() < 1
+
+
 def test_two_hints_share_a_region_by_nearness() -> None:
     found = _steer((2, 12, RED), (17, 12, BLUE))
     red, blue = (torch.tensor(_lab(c)[1:]).float() for c in (RED, BLUE))
@@ -130,6 +141,7 @@ def test_pictures_of_a_line_or_a_point(size: tuple[int, int]) -> None:
         (40, 2, RED),
         (2, math.nan, RED),
         (2, 2, (256, 0, 0)),
+        (2, 2, (0.8, 0.1, 0.1)),
     ],
     ids=str,
 )

@@ -113,6 +113,7 @@ def test_bands_are_the_rows_of_the_whole(
     whole = make_upsampler(method, values, guide, (37, 29), (4.5, 6)).rows(L, 0)
     # Inside a band the work is cut again.
     monkeypatch.setattr(upsampling, "_BAND_PIXELS", 3 * 29)
+    monkeypatch.setattr(upsampling, "_BLOCK", 10)
     parts = make_upsampler(method, values, guide, (37, 29), (4.5, 6))
     first, found = 0, []
     for rows in bands:
@@ -199,10 +200,15 @@ def _mean_over_cells(L: np.ndarray, target: tuple[int, int]) -> np.ndarray:
         ((7, 8), (6, 7)),
     ],
 )
-@pytest.mark.parametrize("rows", [1, 4, 1000])
+@pytest.mark.parametrize(("rows", "block"), [(1, 1024), (4, 2), (1000, 5)])
 def test_reduction_is_the_mean_over_each_cell(
-    size: tuple[int, int], target: tuple[int, int], rows: int
+    size: tuple[int, int],
+    target: tuple[int, int],
+    rows: int,
+    block: int,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(upsampling, "_BLOCK", block)
     L = torch.rand(1, 1, *size) * 100
     reduction = AreaReduction(size, target, L.device)
     for first in range(0, size[0], rows):
@@ -211,6 +217,15 @@ def test_reduction_is_the_mean_over_each_cell(
     np.testing.assert_allclose(reduction.mean[0, 0].numpy(), expected, rtol=0, atol=1e-4)
     if size == target:
         torch.testing.assert_close(reduction.mean, L)
+
+
+@pytest.mark.parametrize("size", [(40, 20000), (20000, 40)])
+def test_a_narrow_image_takes_no_square_of_its_long_side(size: tuple[int, int]) -> None:
+    reduction = AreaReduction(size, (size[0] // 2, size[1] // 2), torch.device("cpu"))
+    entries = sum(b.shares.numel() for b in (*reduction._down, *reduction._across))
+    assert entries < 4000 * sum(size)
+    reduction.add(torch.ones(1, 1, *size), 0)
+    torch.testing.assert_close(reduction.mean, torch.ones_like(reduction.mean))
 
 
 def test_autocast_changes_nothing() -> None:
