@@ -40,11 +40,12 @@ class ColorizationDataset(ImageDataset):
         split: ``"train"``, ``"val"`` or ``"test"`` of the division; None for all. Files of another
             split are not decoded, so the damaged ones among them are not in ``rejected``.
         split_by: ``"content"`` divides each class into 80, 10 and 10 % by the content of the
-            files. ``"folders"`` goes by those named train, val and test; of several roots, those
-            that lack val or test give training images only, if another has both, and so do those
-            that have no such folder (``summary`` says what was taken). ``"tail"`` is study B's,
-            kept to show what is wrong with it: the last 10 % of the files, sorted by class and
-            name, are for testing, and so hold only the last classes.
+            files; ``"folds"`` so that seeds 0 to 4 test every image once. ``"folders"`` goes by
+            those named train, val and test; of several roots, those that lack val or test give
+            training images only, if another has both, and so do those that have no such folder
+            (``summary`` says what was taken). ``"tail"`` is study B's, kept to show what is wrong
+            with it: the last 10 % of the files, sorted by class and name, are for testing, and so
+            hold only the last classes.
         classes: names of the classes to keep; None for all. Sorted, they are the labels. The
             division does not depend on them (but for ``"tail"``).
         resize: short side, in pixels, to which every image is brought before it is cropped
@@ -82,7 +83,7 @@ class ColorizationDataset(ImageDataset):
         if split is not None:
             how = {"tail": " by name", "folders": " by folder"}.get(split_by, "")
             origin += f", split {require_choice(split, 'split', SPLITS)}{how}"
-        require_choice(split_by, "split_by", ("content", "folders", "tail"))
+        require_choice(split_by, "split_by", ("content", "folds", "folders", "tail"))
         if resize not in (None, "auto") and not (isinstance(resize, int) and resize >= size):
             raise InputError(
                 f"resize: expected at least the crop's size ({size}), None or 'auto', "

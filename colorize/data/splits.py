@@ -10,15 +10,17 @@ from typing import Literal, NamedTuple, get_args
 
 from colorize.data.joined import JoinedSource, Source, join_folder_splits
 from colorize.data.sources import Rejected, in_threads
-from colorize.errors import DataError, ImageError
+from colorize.errors import DataError, ImageError, InputError
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = get_args(Split)
 
-SplitBy = Literal["content", "folders", "tail", "patch"]
-"""How images are divided. By their ``"content"``; by the ``"folders"`` of the data set; by the
-``"tail"`` of the sorted names, study B's flawed way; or by ``"patch"`` of the bundled photographs.
+SplitBy = Literal["content", "folds", "folders", "tail", "patch"]
+"""How images are divided. By their ``"content"``, at random or into ``"folds"`` of which each image
+is in one; by the ``"folders"`` of the data set; by the ``"tail"`` of the sorted names, study B's
+flawed way; or by ``"patch"`` of the bundled photographs.
 """
+FOLDS = 5
 
 
 class Division(NamedTuple):
@@ -37,7 +39,7 @@ def split_images(
 
     Args:
         class_of: of ``list_images``: file to class.
-        seed: another seed, another division by content.
+        seed: another seed, another division by content; of ``"folds"`` the fold that is tested.
     """
     names = list(class_of)
     if split_by == "tail":
@@ -68,7 +70,8 @@ def split_images(
         split_of = dict(zip(digests, splits, strict=True))
     else:
         classes = [class_of[name] for name in digests]
-        splits = assign_splits(list(digests.values()), classes, seed)
+        assign = assign_folds if split_by == "folds" else assign_splits
+        splits = assign(list(digests.values()), classes, seed)
         split_of = dict(zip(digests, splits, strict=True))
     return Division(split_of, digests, rejected, notes)
 
@@ -92,19 +95,34 @@ def assign_splits(digests: Sequence[bytes], classes: Sequence[str], seed: int = 
         classes: class of each file.
         seed: another seed, another division.
     """
-    first_class: dict[bytes, str] = {}
-    for digest, name in zip(digests, classes, strict=True):
-        first_class[digest] = min(name, first_class.get(digest, name))
-    members: dict[str, list[bytes]] = defaultdict(list)
-    for digest, name in first_class.items():
-        members[name].append(digest)
     split_of: dict[bytes, str] = {}
-    for contents in members.values():
-        contents.sort(key=lambda digest: _shuffled(digest, seed))
+    for contents in _shuffled_classes(digests, classes, seed):
         tenth = _tenth(len(contents))
         for position, digest in enumerate(contents):
             held_out = "val" if position < 2 * tenth else "train"
             split_of[digest] = "test" if position < tenth else held_out
+    return [split_of[digest] for digest in digests]
+
+
+def assign_folds(digests: Sequence[bytes], classes: Sequence[str], fold: int) -> list[str]:
+    """Divide as ``assign_splits``, but so that each image is in the test set of one fold.
+
+    The test set is a fifth of each class; half of the next fifth validates.
+
+    Args:
+        fold: which is tested, 0 to 4.
+    """
+    if not 0 <= fold < FOLDS:
+        raise InputError(f"seed: expected the fold to test, 0 to {FOLDS - 1}, got {fold}")
+    split_of: dict[bytes, str] = {}
+    # Every class goes on where the one before it stopped, so that the folds are equally large.
+    position = 0
+    for contents in _shuffled_classes(digests, classes, 0):
+        for digest in contents:
+            turn, of_fold = divmod(position, FOLDS)
+            held_out = "val" if (of_fold - fold) % FOLDS == 1 and turn % 2 == 0 else "train"
+            split_of[digest] = "test" if of_fold == fold else held_out
+            position += 1
     return [split_of[digest] for digest in digests]
 
 
@@ -182,6 +200,22 @@ def _with_test(splits: Sequence[str], digests: Sequence[bytes]) -> list[str]:
     return [
         "test" if split == "val" and digest in tested else split
         for split, digest in zip(splits, digests, strict=True)
+    ]
+
+
+def _shuffled_classes(
+    digests: Sequence[bytes], classes: Sequence[str], seed: int
+) -> list[list[bytes]]:
+    """The contents of each class in an order that the seed decides, each content once."""
+    first_class: dict[bytes, str] = {}
+    for digest, name in zip(digests, classes, strict=True):
+        first_class[digest] = min(name, first_class.get(digest, name))
+    members: dict[str, list[bytes]] = defaultdict(list)
+    for digest, name in first_class.items():
+        members[name].append(digest)
+    return [
+        sorted(members[name], key=lambda digest: _shuffled(digest, seed))
+        for name in sorted(members)
     ]
 
 

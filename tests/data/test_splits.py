@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 
 from colorize.data.splits import (
+    FOLDS,
+    assign_folds,
     assign_splits,
     assign_splits_by_folder,
     assign_splits_by_name,
     content_digest,
 )
-from colorize.errors import DataError
+from colorize.errors import DataError, InputError
 
 
 def contents(name: str, number: int) -> list[bytes]:
@@ -92,3 +94,17 @@ def test_division_by_the_folders_of_the_data_set() -> None:
     assert own == ["train"] * 10 + ["val"] * 10 + ["test"]
     with pytest.raises(DataError, match=r"^cat/1\.jpg:"):
         assign_splits_by_folder(["cat/1.jpg"], [b"one"])
+
+
+def test_every_image_is_tested_in_one_fold_and_never_trained_on_there() -> None:
+    digests = contents("a", 31) + contents("b", 44) + contents("a", 5)
+    classes = ["a"] * 31 + ["b"] * 49
+    folds = [assign_folds(digests, classes, fold) for fold in range(FOLDS)]
+    for index in range(80):
+        assert Counter(splits[index] for splits in folds)["test"] == 1
+    for splits in folds:
+        assert splits[:5] == splits[75:], "copies are apart"
+        assert Counter(splits[:75])["test"] == 15 and 6 <= Counter(splits[:75])["val"] <= 9
+        assert Counter(splits[:31])["test"] in (6, 7), "not a fifth of each class"
+    with pytest.raises(InputError, match="seed"):
+        assign_folds(digests, classes, FOLDS)
