@@ -73,6 +73,8 @@ class FitOptions:
         accumulate: parts in which a batch is computed, for small memories.
         compile: torch.compile through Accelerate.
         save_every: steps between two saves of the training state.
+        early_steps: at the beginning, up to which every tenth is validated as well, and so are the
+            weights before they are averaged (``raw_`` in the curve).
         log_dir: folder for TensorBoard; None for none.
         cpu: stay on the CPU although there is a GPU.
         half: store checkpoints in half precision.
@@ -84,6 +86,7 @@ class FitOptions:
     accumulate: int = 1
     compile: bool = False
     save_every: int = 200
+    early_steps: int = 0
     log_dir: str | os.PathLike[str] | None = None
     cpu: bool = False
     half: bool = False

@@ -29,7 +29,7 @@ from colorize.models.checkpoint import load_weights, save_checkpoint
 from colorize.training.checks import check_name
 from colorize.training.claim import RunFiles, claimed
 from colorize.training.config import FitOptions, Recipe
-from colorize.training.curve import mean_losses, read_values, score, validate
+from colorize.training.curve import CURVE_METRICS, mean_losses, read_values, score, validate
 from colorize.training.images import Images, images_identity
 from colorize.training.job import (
     Job,
@@ -232,10 +232,14 @@ def _run(
             run.seconds += time.perf_counter() - mark
             _show(bar, run, recipe)
 
-            if run.step % validate_every == 0 or run.step == steps:
+            early = run.step <= options.early_steps and run.step % 10 == 0
+            if early or run.step % validate_every == 0 or run.step == steps:
                 train_means = mean_losses(run, accelerator)
                 if main:
                     point = validate(trained, job.val_set, recipe, run, train_means, job.best_by)
+                    if early:
+                        raw = validate(model, job.val_set, recipe, run, train_means, job.best_by)
+                        point |= {f"raw_{name}": raw[name] for name in CURVE_METRICS if name in raw}
                     run.curve.append(point)
                     if options.log_dir:
                         datasets = {"training": train_set, "validation": job.val_set}

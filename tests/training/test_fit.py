@@ -530,3 +530,14 @@ def test_two_processes_do_what_one_does(tmp_path: Path) -> None:
     made = {path.name for path in (tmp_path / "home" / "CHECKPOINTS" / "quick").iterdir()}
     expected_files = {"euclidean.json", "euclidean.md", "euclidean.safetensors"}
     assert made == {*expected_files, "euclidean-last.safetensors"}
+
+
+def test_the_beginning_is_validated_more_often_and_raw(tmp_path: Path) -> None:
+    """The average lags behind; looking at both changes nothing that is learned."""
+    often = tiny.run(tmp_path / "often", epochs=11, early_steps=20)
+    plain = tiny.run(tmp_path / "plain", epochs=11)
+    assert [point["step"] for point in often.curve][:2] == [10, 20]
+    raw = [point["raw_colorfulness"] for point in often.curve if "raw_colorfulness" in point]
+    assert len(raw) == 2 and raw[0] != often.curve[0]["colorfulness"]
+    assert "raw_colorfulness" not in often.curve[-1]
+    tiny.assert_same_bits(tiny.weights(often.last), tiny.weights(plain.last))
