@@ -3,19 +3,21 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-# What "make experiments" trains, where its images lie, and more words for "colorize train".
+# What "make experiments" trains, where its images lie, and more words for "colorize train". It goes on
+# where it stopped, and trains anew what was trained otherwise than it would be now.
 SCALE ?= small
 DATA ?=
-EXPERIMENTS ?= study-a study-a-variants
-REPEATED ?= study-a-repeated
-ARGS ?= --resume
+FRUIT ?=
+DOGS ?= $(if $(filter small,$(SCALE)),$(DATA))
+PRECISION ?= float32
+ARGS ?=
 
 .PHONY: help install notebook experiments test lowest lint types
 
 help:
 	@echo "make notebook   run colorization.ipynb (no data set, internet or GPU needed)"
-	@echo "make experiments SCALE=small DATA=tiny-imagenet-200.zip"
-	@echo "                train and test what is missing of study A"
+	@echo "make experiments SCALE=small DATA=tiny-imagenet-200.zip FRUIT=NCD.zip"
+	@echo "                train and test what is missing of both studies"
 	@echo "make test       run the test suite"
 	@echo "make lowest     run the tests that older dependencies failed, with the oldest that we allow"
 	@echo "make lint types check the style and the types"
@@ -32,13 +34,18 @@ $(STAMP): requirements.txt pyproject.toml
 notebook: $(STAMP)
 	$(BIN)/python -m colorize notebook --scale small
 
-TRAIN = $(BIN)/python -m colorize train --scale $(SCALE) $(if $(DATA),--data "$(DATA)") $(ARGS)
+TRAIN = $(BIN)/python -m colorize train --scale $(SCALE) --precision $(PRECISION) --resume --stale $(ARGS)
 
-# After the experiments two of them again with other seeds, to know how far chance goes. What cannot be
-# trained here (a prior that was not fetched) is named, and does not stop the rest.
+# What cannot be trained here (a prior that was not fetched) is named, and does not stop the rest. At
+# quick scale there are neither folds of fruit nor dogs. The final nets are tested beside the longer ones.
 experiments: $(STAMP)
-	status=0; $(TRAIN) $(EXPERIMENTS) || status=$$?; \
-	$(if $(REPEATED),$(TRAIN) $(REPEATED) --seed 1 2 || status=$$?;) exit $$status
+	status=0; \
+	$(TRAIN) simplified study-a-variants study-a rebalanced-smooth-ab $(if $(DATA),--data "$(DATA)") || status=$$?; \
+	$(TRAIN) study-a-repeated --seed 1 2 $(if $(DATA),--data "$(DATA)") || status=$$?; \
+	$(if $(filter quick,$(SCALE)),$(TRAIN) ncd || status=$$?;, \
+	$(TRAIN) fruit --seed 0 1 2 3 4 $(if $(FRUIT),--data "$(FRUIT)") || status=$$?; \
+	$(TRAIN) dogs --seed 0 1 2 $(if $(DOGS),--data "$(DOGS)") || status=$$?;) \
+	exit $$status
 
 test: $(STAMP)
 	$(BIN)/python -m pytest

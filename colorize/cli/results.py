@@ -9,17 +9,31 @@ from typing import TYPE_CHECKING, Any
 
 from colorize import paths
 from colorize.errors import DataError
-from colorize.experiments.catalog import EXPERIMENTS, get_experiment
+from colorize.experiments.catalog import get_experiment
 from colorize.experiments.photo_model import PHOTO
-from colorize.experiments.presets import SCALES
-from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
-from colorize.experiments.study_b import JOINT, SEEDS, STUDY_B, SUBJECTS
+from colorize.experiments.presets import SCALES, TINY_DOGS, TINY_VEHICLES
+from colorize.experiments.study_a import (
+    REPEATED,
+    REPEATED_SMOOTH,
+    STUDY_A,
+    STUDY_A_SMOOTH,
+    STUDY_A_VARIANTS,
+)
+from colorize.experiments.study_b import (
+    CLASSES,
+    FOLD_SEEDS,
+    JOINT,
+    SEEDS,
+    STUDY_B,
+    STUDY_B_FOLDS,
+    SUBJECTS,
+)
 
 if TYPE_CHECKING:
     from colorize.report.statistics import Results
 
 # No experiments of the list: a run made again, and what was tried before.
-_MEASURED_BESIDE = ("simplified-reproduced", "photo-tried-lambda-0.8")
+_MEASURED_BESIDE = ("simplified-smooth-ab-reproduced", "photo-tried-lambda-0.8")
 _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
 
 
@@ -38,7 +52,7 @@ def results(arguments: list[str]) -> int:
     print(write_csv(runs, paths.checkpoints() / "results.csv"))
     document = paths.home() / "docs" / "results.md"
     if document.is_file():
-        missing = {*STUDY_A, *STUDY_B, *JOINT, *PHOTO, *_MEASURED_BESIDE} - runs.keys()
+        missing = {*STUDY_A_SMOOTH, *STUDY_B, *JOINT, *PHOTO, *_MEASURED_BESIDE} - runs.keys()
         if missing:
             raise DataError(f"{document} needs the results of {', '.join(sorted(missing))}")
         print(write_tables(document, _tables(runs)))
@@ -83,34 +97,54 @@ def _tables(runs: Results) -> dict[str, str]:
         wanted = [get_experiment(name, "small", seed).run for seed in seeds for name in names]
         return {run: runs[run] for run in wanted if run in runs}
 
-    once = [name for name in (*STUDY_A, *STUDY_A_VARIANTS) if not name.endswith("-final")]
-    final = [name for name in STUDY_A if name.endswith("-final")]
-    study_a = of((*STUDY_A, *STUDY_A_VARIANTS))
-    main, (again, tried) = "rebalanced-ours", _MEASURED_BESIDE
+    vehicles = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_A_SMOOTH}
+    final = [name for name in vehicles if "-final" in name]
+    once = of([name for name in vehicles if name not in final], [0])
+    finals = of(final, [0])
+    main, (again, tried) = "rebalanced-ours-smooth-ab", _MEASURED_BESIDE
     tables = {
-        "experiments": t.experiments_table({name: vars(EXPERIMENTS[name]) for name in STUDY_A}),
-        "study-a": _measured(of(once, [0])),
-        "study-a-final": _measured(of(final, [0])),
-        "study-a-seeds": t.seeds_table(of(REPEATED)),
-        "study-a-differences": t.differences_table(study_a),
+        "experiments": t.experiments_table({name: vars(e) for name, e in vehicles.items()}, runs),
+        "study-a": _measured(once),
+        "study-a-baselines": t.baselines_table({**once, **finals}),
+        "study-a-final": _measured(finals),
+        "study-a-subjects": failures.subjects_table(
+            finals, {"vehicles": TINY_VEHICLES, "dogs": TINY_DOGS}
+        ),
+        "study-a-headline": t.differences_table(
+            of(vehicles), pairs=dict.fromkeys((n for n in final if n in runs), "euclidean")
+        ),
+        "study-a-seeds": t.seeds_table(of((*REPEATED, *REPEATED_SMOOTH))),
+        "study-a-differences": t.differences_table(of(vehicles)),
         "study-a-failures": failures.failures_table(main, runs[main]),
         "study-a-classes": failures.classes_table(main, runs[main]),
-        "reproduction": t.metrics_table({name: runs[name] for name in ("simplified", again)}),
+        "reproduction": t.metrics_table(
+            {name: runs[name] for name in ("simplified-smooth-ab", again)}
+        ),
         "joint": _measured(of(["joint-ncd"])),
         "photo-failures": failures.failures_table("photo", runs["photo"]),
         "photo": _measured({name: runs[name] for name in ("photo", tried)}),
+        "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS)),
     }
     for prefix in SUBJECTS:
         ablation = of([name for name in STUDY_B if name.startswith(prefix)])
-        tables[f"study-b-{prefix}"] = "\n\n".join(
-            (
-                t.seeds_table(ablation, t.ABLATION_METRICS),
-                t.protocol(ablation),
-                t.differences_table(ablation, t.ABLATION_METRICS),
-                t.inputs_table(ablation, f"{prefix}-class-true"),
-            )
-        )
+        tables[f"study-b-{prefix}"] = _study_b(prefix, ablation)
     return tables
+
+
+def _study_b(prefix: str, runs: Results) -> str:
+    from colorize.report import tables as t
+
+    if not runs:
+        seeds = " ".join(map(str, FOLD_SEEDS))
+        return f"Not trained yet: `python -m colorize train {prefix} --seed {seeds}`."
+    return "\n\n".join(
+        (
+            t.seeds_table(runs, t.ABLATION_METRICS, CLASSES[prefix]),
+            t.protocol(runs),
+            t.differences_table(runs, t.ABLATION_METRICS),
+            t.inputs_table(runs, f"{prefix}-class-true"),
+        )
+    )
 
 
 def _measured(runs: Results) -> str:

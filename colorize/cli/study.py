@@ -13,17 +13,19 @@ from colorize import paths
 from colorize.errors import CheckpointError, MissingPriorError
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
-from colorize.experiments.presets import RECIPES, SCALES
-from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
-from colorize.experiments.study_b import STUDY_B, SUBJECTS
+from colorize.experiments.presets import PRECISIONS, RECIPES, SCALES
+from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
+from colorize.experiments.study_b import STUDY_B, STUDY_B_FOLDS, SUBJECTS
 from colorize.training.config import FitOptions
 
 GROUPS = {
     "all": tuple(EXPERIMENTS),
     "study-a": tuple(STUDY_A),
     "study-a-variants": tuple(STUDY_A_VARIANTS),
+    "study-a-smooth": tuple(STUDY_A_SMOOTH),
     "study-a-repeated": REPEATED,
     "study-b": tuple(STUDY_B),
+    "fruit": tuple(STUDY_B_FOLDS),
     **{p: tuple(name for name in STUDY_B if name.startswith(p)) for p in SUBJECTS},
 }
 """What stands for several experiments on the command line."""
@@ -58,14 +60,30 @@ def train(arguments: list[str]) -> int:
     )
     parser.add_argument("--resume", action="store_true", help="continue an unfinished run")
     parser.add_argument("--again", action="store_true", help="train anew what is trained already")
+    parser.add_argument(
+        "--stale",
+        action="store_true",
+        help="train anew what was trained or tested otherwise than it would be now",
+    )
     parser.add_argument("--show", action="store_true", help="only print what the runs are")
     parser.add_argument("--test", action="store_true", help="only test what is trained, again")
-    parser.add_argument("--precision", choices=("no", "fp16", "bf16"), default="no")
+    parser.add_argument(
+        "--baselines",
+        action="store_true",
+        help="only test what knows nothing beside what is trained: mean, constant, shuffled colors",
+    )
+    parser.add_argument("--precision", choices=tuple(PRECISIONS), default="float32")
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch")
     parser.add_argument("--workers", type=int, help="image loading processes")
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--freeze-batchnorm", action="store_true")
     parser.add_argument("--save-every", type=int, default=200, help="steps between saves")
+    parser.add_argument(
+        "--early-steps",
+        type=int,
+        default=0,
+        help="validate every 10 steps up to this one, also the weights that are not averaged",
+    )
     parser.add_argument("--full-precision", action="store_true", help="checkpoints in float32")
     parser.add_argument("--cpu", action="store_true", help="stay on the CPU")
     options = parser.parse_args(arguments)
@@ -110,15 +128,27 @@ def _changed(experiment: ResolvedExperiment, options: argparse.Namespace) -> Res
 
 
 def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> None:
+    from colorize.evaluation.results import load_results
     from colorize.experiments.build import load_splits
-    from colorize.experiments.files import is_trained, scale_folder
-    from colorize.experiments.run import run_experiment
-    from colorize.report.tables import metrics_table
+    from colorize.experiments.files import is_trained, run_files, scale_folder
+    from colorize.experiments.run import add_baselines, command, differences, run_experiment
+    from colorize.report.tables import baselines_table, metrics_table
 
-    if is_trained(experiment) and not (options.again or options.test):
-        print(f"{experiment.run} is trained already; --again trains it anew")
+    if options.baselines:
+        if not is_trained(experiment):
+            raise CheckpointError(f"not trained yet; train it first: {command(experiment)}")
+        print(baselines_table({experiment.run: add_baselines(experiment, options.data)}))
         return
-    log_dir = scale_folder(paths.runs(), experiment.scale) / experiment.folder
+    settings = _fit_options(
+        options, scale_folder(paths.runs(), experiment.scale) / experiment.folder
+    )
+    trained = is_trained(experiment)
+    if trained and not (options.again or options.test):
+        different = differences(experiment, load_results(run_files(experiment).results), settings)
+        if not (different and options.stale):
+            otherwise = f" ({', '.join(different)} would differ now)" if different else ""
+            print(f"{experiment.run} is trained already{otherwise}; --again trains it anew")
+            return
     splits = load_splits(experiment, options.data)
     for part in vars(splits).values():
         print(part.summary())
@@ -127,8 +157,8 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
         splits=splits,
         train=not options.test,
         resume=options.resume,
-        overwrite=options.again,
-        options=_fit_options(options, log_dir),
+        overwrite=options.again or trained,
+        options=settings,
     )
     if results:
         print(metrics_table({experiment.run: results}))
@@ -137,10 +167,11 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
 def _fit_options(options: argparse.Namespace, log_dir: Path | None = None) -> FitOptions:
     return FitOptions(
         workers=options.workers,
-        mixed_precision=options.precision,
+        mixed_precision=PRECISIONS[options.precision],
         accumulate=options.accumulate,
         compile=options.compile,
         save_every=options.save_every,
+        early_steps=options.early_steps,
         log_dir=log_dir,
         cpu=options.cpu,
         half=not options.full_precision,
@@ -194,8 +225,8 @@ def evaluate(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
 
     from colorize.data.dataset import ColorizationDataset
+    from colorize.evaluation.measure import measure
     from colorize.evaluation.results import save_results
-    from colorize.experiments.run import measure
     from colorize.models.hub import load_model
     from colorize.report.tables import field_table, metrics_table, protocol
 

@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
 
 from colorize.color.bins import published_bin_centers
 from colorize.color.lab import rgb_to_lab
+from colorize.evaluation.metrics import rebalancing_weights, weighted_auc_sums
 from colorize.models import Colorizer, ModelOutput
 from colorize.models.heads import AB_SCALE, RegressionHead
 
@@ -58,21 +58,17 @@ class ConstantBaseline(_Baseline):
         return ModelOutput(ab.expand(len(L), -1, *L.shape[2:]), None)
 
 
-def best_constant(
-    dataset: Dataset[dict[str, Tensor]],
-    indices: Sequence[int],
-    score: Callable[[Tensor, Tensor], Tensor],
-) -> tuple[float, float]:
+def best_constant(rgb: Tensor, score: Callable[[Tensor, Tensor], Tensor]) -> tuple[float, float]:
     """Search the one ab with the highest mean score over images of a training set.
 
     Args:
-        indices: the images to look at; they must be of one size.
+        rgb: (N, 3, H, W) uint8, the images to look at.
         score: of predicted and true ab, (N, 2, H, W) each, to (N,): ``auc``, or minus ``rmse_ab``.
 
     Returns:
         a and b to about one unit: the best bin center, then the best of ever finer grids around it.
     """
-    true_ab = rgb_to_lab(torch.stack([dataset[i]["rgb"] for i in indices]))[:, 1:]
+    true_ab = rgb_to_lab(rgb)[:, 1:]
 
     def best(candidates: Tensor) -> Tensor:
         scores = [
@@ -86,3 +82,13 @@ def best_constant(
         offsets = step * torch.arange(-2.0, 3.0)
         ab = best(ab + torch.cartesian_prod(offsets, offsets))
     return float(ab[0]), float(ab[1])
+
+
+def best_rebalanced_constant(rgb: Tensor, prior: Tensor) -> tuple[float, float]:
+    """Search the one ab with the highest rebalanced AuC over images of a training set.
+
+    Args:
+        rgb: (N, 3, H, W) uint8. prior: (Q,), as of ``RebalancedAccuracy``.
+    """
+    weights = rebalancing_weights(rgb_to_lab(rgb)[:, 1:], prior, published_bin_centers())
+    return best_constant(rgb, lambda ab, true_ab: weighted_auc_sums(ab, true_ab, weights)[0])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from torch import Tensor
+
 from colorize.color.bins import published_bin_centers
 from colorize.color.prior import FETCH_IMAGENET_PRIOR, load_prior, smooth_prior
 from colorize.data.dataset import ImageDataset
@@ -55,11 +57,16 @@ def choose_metrics(dataset: ImageDataset, *, truth: bool = True) -> MetricChoice
 def choose_rebalanced() -> MetricChoice:
     """Choose the rebalanced accuracy by the paper's prior, which is ImageNet's, smoothed."""
     try:
-        prior = smooth_prior(load_prior("imagenet"), published_bin_centers())
+        prior = rebalancing_prior()
     except MissingPriorError:
         reason = f"the authors' ImageNet prior is not here; {FETCH_IMAGENET_PRIOR} brings it"
         return MetricChoice([], {"auc_rebalanced": {"missing": reason}})
     return MetricChoice([RebalancedAccuracy(prior)], {})
+
+
+def rebalancing_prior() -> Tensor:
+    """The (Q,) prior that weighs the rebalanced accuracy: ImageNet's, smoothed."""
+    return smooth_prior(load_prior("imagenet"), published_bin_centers())
 
 
 def _too_small(dataset: ImageDataset) -> str | None:

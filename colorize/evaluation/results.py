@@ -40,7 +40,7 @@ class SplitRecord(TypedDict):
     images: int
     grey_left_out: int
     rejected: int
-    names_sha256: str
+    content_sha256: str
 
 
 class ModelResults(TypedDict):
@@ -50,6 +50,8 @@ class ModelResults(TypedDict):
         temperature: of the model; None for one without.
         test: with ``images``, the values of single images by metric.
         sweep: the same images at other temperatures.
+        baselines: what knows nothing, on the same images: "mean", "constant" and "shuffled" of
+            ``evaluation.baselines``; empty where they were not measured.
     """
 
     parameters: int
@@ -57,6 +59,7 @@ class ModelResults(TypedDict):
     test: Measured
     sweep: list[Measured]
     grey: Measured
+    baselines: dict[str, Measured]
     machine: Machine
 
 

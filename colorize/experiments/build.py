@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from inspect import signature
@@ -87,11 +86,6 @@ def load_split(
     )
 
 
-def names_digest(dataset: ImageDataset) -> str:
-    """SHA-256 of the sorted names of the images, to know whether two sets are the same."""
-    return hashlib.sha256("\n".join(sorted(dataset.names)).encode()).hexdigest()
-
-
 def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Tensor:
     """Count the prior of a training set once, keep it in ``folder``, and read it from there.
 
@@ -119,13 +113,14 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
     return load_prior(spec.prior_name, folder=folder)
 
 
-def _smoothed(prior: Tensor, name: str, kind: str, folder: Path) -> Tensor:
+def _smoothed(prior: Tensor, name: str, kind: str, sigma: float, folder: Path) -> Tensor:
     if kind == "ab":
-        smooth = smooth_prior(prior, published_bin_centers())
+        smooth = smooth_prior(prior, published_bin_centers(), sigma)
     else:
-        smooth = smooth_prior_along_index(prior)
-    record = {"of": f"prior-{name}", "smoothing": kind, "sigma": 5.0}
-    save_prior(smooth, f"{name}-smooth-{kind}", record, folder=folder)
+        smooth = smooth_prior_along_index(prior, sigma)
+    record = {"of": f"prior-{name}", "smoothing": kind, "sigma": sigma}
+    width = "" if sigma == 5 else f"-{sigma:g}"
+    save_prior(smooth, f"{name}-smooth-{kind}{width}", record, folder=folder)
     return smooth
 
 
@@ -145,7 +140,7 @@ def experiment_class_weights(
         # The authors' file is the same at every scale.
         name, prior = experiment.prior, load_prior(experiment.prior)
     if experiment.smoothing is not None:
-        prior = _smoothed(prior, name, experiment.smoothing, folder)
+        prior = _smoothed(prior, name, experiment.smoothing, experiment.sigma, folder)
     return class_weights(prior, experiment.lam)
 
 
@@ -176,7 +171,7 @@ def build_model(
 
 
 def _trained_start(experiment: ResolvedExperiment, name: str) -> Path:
-    path = run_files(replace(experiment, name=name, seed=0)).best
+    path = run_files(replace(experiment, name=name, seed=0)).tested
     if not path.is_file():
         raise CheckpointError(
             f"{experiment.name} starts from {name}, and {path} does not exist; train it first: "

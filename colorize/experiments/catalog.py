@@ -5,10 +5,18 @@ from __future__ import annotations
 from colorize.errors import InputError
 from colorize.experiments.experiment import Experiment, ResolvedExperiment, resolve
 from colorize.experiments.photo_model import PHOTO
-from colorize.experiments.study_a import STUDY_A, STUDY_A_VARIANTS
-from colorize.experiments.study_b import JOINT, STUDY_B
+from colorize.experiments.study_a import STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
+from colorize.experiments.study_b import JOINT, STUDY_B, STUDY_B_FOLDS
 
-EXPERIMENTS: dict[str, Experiment] = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_B, **JOINT, **PHOTO}
+EXPERIMENTS: dict[str, Experiment] = {
+    **STUDY_A,
+    **STUDY_A_VARIANTS,
+    **STUDY_A_SMOOTH,
+    **STUDY_B,
+    **STUDY_B_FOLDS,
+    **JOINT,
+    **PHOTO,
+}
 
 
 def get_experiment(name: str, scale: str = "paper", seed: int = 0) -> ResolvedExperiment:

@@ -23,6 +23,7 @@ class Experiment:
         options: its constructor arguments.
         prior: None for no rebalancing, "imagenet" for the authors', "train" for the training set's.
         smoothing: of the prior: None, "ab" (over the plane) or "index" (as the study did).
+        sigma: of the smoothing, in ab units or in indices.
         lam: share of the uniform distribution in the rebalancing, equation 4.
         baseline: the experiment that this one is compared with; they differ by one thing.
         init_from: the experiment whose trained weights are the start.
@@ -37,7 +38,8 @@ class Experiment:
         choose_temperature: whether the temperature is chosen on the validation images.
         limits: where its colors are not to be trusted, for its card.
         best_by: what tells the weights that are best on validation, their "loss" or their "color".
-        tested: the weights that the results are of, "best" on validation or the "last".
+        tested: the weights that all its results are of. Of the studies, which compare, the "last",
+            averaged as the recipe says; of a model to use, those "best" on validation.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Experiment:
     options: Mapping[str, Any] = field(default_factory=dict)
     prior: str | None = None
     smoothing: str | None = None
+    sigma: float = 5.0
     lam: float = 0.5
     baseline: str | None = None
     init_from: str | None = None
@@ -60,7 +63,7 @@ class Experiment:
     choose_temperature: bool = False
     limits: str = ""
     best_by: str = "loss"
-    tested: str = "best"
+    tested: str = "last"
 
 
 @dataclass(frozen=True, kw_only=True)

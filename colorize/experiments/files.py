@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from colorize import paths
+from colorize.evaluation.results import load_results
 from colorize.experiments.experiment import ResolvedExperiment
 from colorize.models.checkpoint import SUFFIX
 from colorize.training.state import state_path
@@ -48,21 +49,26 @@ def run_files(experiment: ResolvedExperiment, checkpoints: Path | None = None) -
 
 
 def is_trained(experiment: ResolvedExperiment) -> bool:
-    """Whether a run was finished and tested: its results are there, and no state is left.
-
-    Weights are asked for only where they are kept (``ResolvedExperiment.keeps_weights``).
-    """
-    return _is_finished(experiment, run_files(experiment))
+    """Whether a run was finished and tested: its results are there, and no state is left."""
+    return _is_finished(run_files(experiment))
 
 
 def finished_files(experiment: ResolvedExperiment) -> RunFiles | None:
     """The files of a finished run: those made here, else those that come with the project."""
     for folder in (paths.checkpoints(), paths.shipped_checkpoints()):
-        if _is_finished(experiment, files := run_files(experiment, folder)):
+        if _is_finished(files := run_files(experiment, folder)):
             return files
     return None
 
 
-def _is_finished(experiment: ResolvedExperiment, files: RunFiles) -> bool:
-    expected = [files.results, *([files.best] if experiment.keeps_weights else [])]
-    return all(path.is_file() for path in expected) and not files.state.is_file()
+def tested_weights(experiment: ResolvedExperiment) -> Path:
+    """The weights that the results of a run are of; of a run without results, those to test."""
+    files = finished_files(experiment)
+    if files is None:
+        return run_files(experiment).tested
+    tested = load_results(files.results)["experiment"]["tested"]
+    return files.last if tested == "last" else files.best
+
+
+def _is_finished(files: RunFiles) -> bool:
+    return files.results.is_file() and not files.state.is_file()

@@ -24,5 +24,6 @@ PHOTO = by_name(
             "px at which the net looks. What was tried on the way is in photo-record.md."
         ),
         preset="photos",
+        tested="best",
     ),
 )

@@ -22,6 +22,8 @@ class Setting:
 
 
 SCALES = ("paper", "small", "quick")
+PRECISIONS = {"float32": "no", "bfloat16": "bf16", "float16": "fp16"}
+"""Of training, by the name in results and commands; Accelerate's word for each."""
 
 VEHICLES = ("n06255081", "n02739889", "n03351262", "n02691156", "n02918964")
 MORE_VEHICLES = ("n00449695", "n00449517", "n00449295", "n00451635", "n00451563")
@@ -89,6 +91,16 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         ),
         "quick": Setting(_BUNDLED, replace(_QUICK, crop=48), 0.25),
     },
+    # As many steps as "vehicles-final" has, on the classes of "vehicles": 6,491 training images in
+    # place of 9,095 at small scale, and half of the classes at the paper's.
+    "vehicles-longer": {
+        "paper": Setting(
+            DataSpec("vehicles", "vehicles", VEHICLES), replace(PAPER, epochs=2 * PAPER.epochs)
+        ),
+        "small": Setting(
+            DataSpec(_TINY, "tiny-vehicles", TINY_VEHICLES), replace(FAST, epochs=42), 0.5
+        ),
+    },
     "vehicles-final": {
         "paper": Setting(DataSpec("vehicles-final", "vehicles-final", _FINAL), PAPER),
         "small": Setting(
@@ -106,6 +118,17 @@ SETTINGS: dict[str, dict[str, Setting]] = {
             0.25,
         ),
         "quick": Setting(_BUNDLED_CLASSES, replace(_QUICK, epochs=3, rotation=0.1), 0.125),
+    },
+    # Seed k tests the k-th of five folds, so that every image is tested once.
+    "fruit-folds": {
+        "paper": Setting(
+            DataSpec("ncd", "ncd-folds", resize=256, split_by="folds", reseed=True), _PAPER_B
+        ),
+        "small": Setting(
+            DataSpec("ncd", "ncd-folds", resize=144, split_by="folds", reseed=True),
+            replace(_FAST_B, epochs=60, crop=128, test_crop=128),
+            0.25,
+        ),
     },
     "fruit-final": {
         "paper": Setting(DataSpec("ncd", "ncd", resize=256), _PAPER_B),

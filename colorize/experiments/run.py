@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
@@ -9,39 +10,37 @@ from typing import Any
 from colorize import storage
 from colorize.data.dataset import ImageDataset
 from colorize.data.joined import Roots
-from colorize.errors import CheckpointError, InputError, TrainingError
+from colorize.errors import CheckpointError, DataError, InputError, TrainingError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.examples import RecoloredDataset
-from colorize.evaluation.protocol import MetricChoice, choose_metrics
-from colorize.evaluation.results import (
-    ModelResults,
-    SplitRecord,
-    load_results,
-    machine,
-    save_results,
-)
+from colorize.evaluation.measure import measure, measure_baselines, measure_colors
+from colorize.evaluation.results import SplitRecord, load_results, save_results
 from colorize.evaluation.temperature import choose_temperature, sweep
 from colorize.experiments.build import (
     Splits,
     build_model,
     experiment_class_weights,
     load_splits,
-    names_digest,
 )
-from colorize.experiments.catalog import get_experiment
+from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
-from colorize.experiments.files import is_trained, run_files
-from colorize.experiments.presets import RECIPES
+from colorize.experiments.files import is_trained, run_files, tested_weights
+from colorize.experiments.presets import PRECISIONS, RECIPES
 from colorize.models import Colorizer
 from colorize.models.checkpoint import load_checkpoint, set_temperature
 from colorize.report.cards import write_card
 from colorize.training.config import FitOptions
 from colorize.training.fit import FitResult, fit
 
-PRECISIONS = {"no": "float32", "bf16": "bfloat16", "fp16": "float16"}
+_PRECISION_OF = {mode: name for name, mode in PRECISIONS.items()}
 _OF_TRAINING = (
     *("experiment", "command", "steps", "images_seen", "seconds", "precision", "curve"),
+)
+# What of an experiment, beside images and recipe, decides what is learned and tested.
+_OF_LEARNING = (
+    *("model", "options", "prior", "smoothing", "sigma", "lam", "init_from", "pretrained"),
+    "tested",
 )
 
 
@@ -86,6 +85,9 @@ def run_experiment(
     else:
         before: Mapping[str, Any] = load_results(files.results)
         results = {key: before[key] for key in _OF_TRAINING}
+        # Its numbers stay those of the weights that they were of.
+        experiment = replace(experiment, tested=before["experiment"]["tested"])
+        files = run_files(experiment)
     model = load_checkpoint(files.tested)
     validation_sweep = sweep(model, splits.val)
     if experiment.choose_temperature:
@@ -98,7 +100,7 @@ def run_experiment(
         "weights_sha256": storage.sha256_file(files.tested),
         "data": _describe_images(splits),
         "validation_sweep": validation_sweep,
-        **measure(model, splits.test),
+        **measure(model, splits.test, splits.train),
         **_test_others(experiment, model, splits.test),
     }
     save_results(results, files.results)
@@ -108,8 +110,43 @@ def run_experiment(
     return results
 
 
-def command(experiment: ResolvedExperiment) -> str:
-    """The command that trains an experiment as it is."""
+def add_baselines(experiment: ResolvedExperiment, root: Roots | None = None) -> dict[str, Any]:
+    """Measure what knows nothing beside a trained experiment, and other nets that it is now
+    compared with, and write them into its results; nothing else in them changes.
+
+    Args:
+        root: as of ``run_experiment``.
+    """
+    results: dict[str, Any] = dict(load_results(run_files(experiment).results))
+    splits = load_splits(experiment, root)
+    if _describe_images(splits)["test"] != results["data"]["test"]:
+        raise DataError(f"{experiment.run}: expected the test images that it was tested on")
+    model = load_checkpoint(tested_weights(experiment))
+    results["baselines"] = measure_baselines(model, splits.test, splits.train)
+    for other in _others(experiment):
+        if "n" not in results["also_tested"].get(other.name, {}):
+            results["also_tested"][other.name] = _test_other(other, splits.test)
+    save_results(results, run_files(experiment).results)
+    return results
+
+
+def differences(
+    experiment: ResolvedExperiment, results: Mapping[str, Any], options: FitOptions
+) -> list[str]:
+    """Name what a finished run was trained or tested with that would be otherwise now."""
+    before, now = results["experiment"], json.loads(json.dumps(asdict(experiment)))
+    different = [name for name in _OF_LEARNING if before[name] != now[name]]
+    for part in ("data", "recipe"):
+        # What a recipe did not have yet changed nothing.
+        known = before[part].keys() & now[part].keys()
+        different += sorted(name for name in known if before[part][name] != now[part][name])
+    if results["precision"] != _PRECISION_OF[options.mixed_precision]:
+        different.append("precision")
+    return different
+
+
+def command(experiment: ResolvedExperiment, precision: str = "float32") -> str:
+    """The command that trains an experiment as it is, at one of ``PRECISIONS``."""
     name, scale, recipe = experiment.name, experiment.scale, experiment.recipe
     words = [f"python -m colorize train {name} --scale {scale} --seed {experiment.seed}"]
     standard = get_experiment(name, scale).recipe
@@ -119,21 +156,8 @@ def command(experiment: ResolvedExperiment) -> str:
         words.append(f"--epochs {recipe.epochs:g}")
     if recipe.freeze_batchnorm and not standard.freeze_batchnorm:
         words.append("--freeze-batchnorm")
+    words.append(f"--precision {precision}")
     return " ".join(words)
-
-
-def measure(model: Colorizer, dataset: ImageDataset) -> ModelResults:
-    """Measure a model at its own temperature and at those of the sweep, and grey, on one set."""
-    own = choose_metrics(dataset) if model.colors else MetricChoice([], {})
-    test, *swept = sweep(model, dataset, own)
-    return {
-        "parameters": sum(p.numel() for p in model.parameters()),
-        "temperature": getattr(model.output, "temperature", None),
-        "test": test,
-        "sweep": swept,
-        "grey": _evaluate(GreyBaseline(), dataset),
-        "machine": machine(),
-    }
 
 
 def _train(
@@ -169,13 +193,14 @@ def _train(
 def _describe_training(
     experiment: ResolvedExperiment, fitted: FitResult, options: FitOptions
 ) -> dict[str, Any]:
+    precision = _PRECISION_OF[options.mixed_precision]
     return {
         "experiment": asdict(experiment),
-        "command": command(experiment),
+        "command": command(experiment, precision),
         "steps": fitted.steps,
         "images_seen": fitted.steps * experiment.recipe.batch_size,
         "seconds": fitted.curve[-1]["seconds"],
-        "precision": PRECISIONS[options.mixed_precision],
+        "precision": precision,
         "curve": fitted.curve,
     }
 
@@ -186,7 +211,7 @@ def _describe_images(splits: Splits) -> dict[str, SplitRecord]:
             "images": len(part),
             "grey_left_out": len(part.grey),
             "rejected": len(part.rejected),
-            "names_sha256": names_digest(part),
+            "content_sha256": part.content_sha256,
         }
         for name, part in vars(splits).items()
     }
@@ -198,17 +223,18 @@ def _test_others(
     """Test what is compared with an experiment: its last weights, other inputs, other nets."""
     files = run_files(experiment)
     last = experiment.tested == "best" and files.last.is_file()
-    others = [get_experiment(name, experiment.scale) for name in experiment.also_test]
     return {
         "test_last": evaluate(load_checkpoint(files.last), test_set) if last else None,
         "inputs": _test_inputs(experiment, model, test_set) if experiment.colored_by else {},
-        # On the same images their own results are all there is to say.
-        "also_tested": {
-            other.name: _test_other(other, test_set)
-            for other in others
-            if other.data != experiment.data
-        },
+        "also_tested": {other.name: _test_other(other, test_set) for other in _others(experiment)},
     }
+
+
+def _others(experiment: ResolvedExperiment) -> list[ResolvedExperiment]:
+    """Those to be tested on an experiment's images as well, which are not theirs."""
+    names = [n for n in experiment.also_test if experiment.scale in EXPERIMENTS[n].scales]
+    others = [get_experiment(name, experiment.scale) for name in names]
+    return [other for other in others if other.data != experiment.data]
 
 
 def _test_inputs(
@@ -218,7 +244,7 @@ def _test_inputs(
     inputs = {"grey": evaluate(model, RecoloredDataset(test_set, GreyBaseline()))}
     for name in experiment.colored_by:
         other = replace(experiment, name=name)
-        path = run_files(other).last
+        path = run_files(other).tested
         if not path.is_file():
             raise CheckpointError(
                 f"{experiment.run} is tested on images that {other.run} colored, and {path} does "
@@ -231,13 +257,7 @@ def _test_inputs(
 
 
 def _test_other(other: ResolvedExperiment, test_set: ImageDataset) -> dict[str, Any]:
-    path = run_files(other).best
+    path = tested_weights(other)
     if not path.is_file():
         return {"missing": f"{other.run} was not trained yet"}
-    return _evaluate(load_checkpoint(path), test_set)
-
-
-def _evaluate(model: Colorizer, dataset: ImageDataset) -> dict[str, Any]:
-    """Measure what depends on the model and can be measured here; say why the rest cannot."""
-    metrics, missing = choose_metrics(dataset, truth=False)
-    return evaluate(model, dataset, metrics=metrics, per_image=True) | missing
+    return measure_colors(load_checkpoint(path), test_set)

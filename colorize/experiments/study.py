@@ -11,10 +11,16 @@ from colorize.errors import CheckpointError, MissingPriorError
 from colorize.evaluation.results import load_results
 from colorize.experiments.build import Splits, load_splits
 from colorize.experiments.experiment import Experiment, ResolvedExperiment, resolve
-from colorize.experiments.files import finished_files, run_files
+from colorize.experiments.files import finished_files, tested_weights
 from colorize.experiments.run import command, run_experiment
-from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
-from colorize.experiments.study_b import SEEDS, STUDY_B
+from colorize.experiments.study_a import (
+    REPEATED,
+    REPEATED_SMOOTH,
+    STUDY_A,
+    STUDY_A_SMOOTH,
+    STUDY_A_VARIANTS,
+)
+from colorize.experiments.study_b import SEEDS, STUDY_B, STUDY_B_FOLDS
 from colorize.models import Colorizer
 from colorize.models.checkpoint import load_checkpoint
 from colorize.training.config import FitOptions
@@ -35,9 +41,8 @@ class Study:
     missing: dict[str, str]
 
     def model(self, name: str) -> Colorizer:
-        """Load the trained model of a run."""
-        experiment = self.experiments[name]
-        return load_checkpoint((finished_files(experiment) or run_files(experiment)).tested)
+        """Load the trained model of a run, the weights that its results are of."""
+        return load_checkpoint(tested_weights(self.experiments[name]))
 
 
 def run_study(
@@ -73,17 +78,21 @@ def run_study_a(
     known: Splits | None = None,
 ) -> Study:
     """All of study A, as ``run_study``: the nine experiments, then the variants, then other seeds
-    of those that are repeated.
+    of those that are repeated. Of those with a smoothed prior, what was trained before.
     """
     runs = _at_scale((*STUDY_A.values(), *STUDY_A_VARIANTS.values()), scale, 0)
     repeated = [STUDY_A[name] for name in REPEATED]
+    if not train:
+        runs += _at_scale(STUDY_A_SMOOTH.values(), scale, 0)
+        repeated += [STUDY_A_SMOOTH[name] for name in REPEATED_SMOOTH]
     runs += [run for seed in SEEDS[1:] for run in _at_scale(repeated, scale, seed)]
     return _run(runs, root, train, options, _loaded(known, scale))
 
 
 def data_sets(scale: str) -> list[str]:
     """Names of what DOWNLOADER brings for the studies at a scale: images, and ImageNet's prior."""
-    experiments = (*STUDY_A.values(), *STUDY_A_VARIANTS.values(), *STUDY_B.values())
+    studies = (STUDY_A, STUDY_A_VARIANTS, STUDY_B, STUDY_B_FOLDS)
+    experiments = [experiment for study in studies for experiment in study.values()]
     names = {run.data.name for run in _at_scale(experiments, scale, 0)} - {"bundled"}
     return sorted({*names, "imagenet-prior"}) if names else []
 

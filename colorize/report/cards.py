@@ -30,7 +30,7 @@ _CARD = """# {name}
 - Training: {images_seen:,} images in {minutes:.1f} minutes ({hardware}).
 - Made by: `{command}`; numbers in the `.json` beside it.
 
-## Test, n = {n}, mean ± standard deviation over the images
+## Test of the {tested} weights, n = {n}, mean ± standard deviation over the images
 
 {metrics}
 
@@ -77,6 +77,7 @@ def card(results: Result) -> str:
         hardware=hardware(results["machine"]),
         command=results["command"],
         n=results["test"]["n"],
+        tested=experiment["tested"],
         metrics=metrics_table(named),
         field_metrics=field_table(named),
         limits=experiment["limits"]

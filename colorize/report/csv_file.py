@@ -20,9 +20,9 @@ COLUMNS = (
 def write_csv(results: Results, path: Path) -> Path:
     """Write the results of all runs, a whole file or none.
 
-    The column ``tested`` says what the metrics are of: "model", "grey", another experiment's model
-    on the same images by its name, or for a classifier "input" and who colored it. Means of shares
-    are from 0 to 1.
+    The column ``tested`` says what the metrics are of: "model", "grey", "mean", "constant",
+    "shuffled", another experiment's model on the same images by its name, or for a classifier
+    "input" and who colored it. Means of shares are from 0 to 1.
     """
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
@@ -47,7 +47,8 @@ def _rows(run: str, result: Result) -> Iterator[dict[str, object]]:
     parts = [("model", tested, step, result["test"]), ("grey", "", "", result["grey"])]
     if result["test_last"]:
         parts.append(("model", "last", result["steps"], result["test_last"]))
-    parts += [(name, "best", "", test) for name, test in result["also_tested"].items()]
+    parts += [(name, tested, "", test) for name, test in result["also_tested"].items()]
+    parts += [(kind, "", "", test) for kind, test in result["baselines"].items()]
     parts += [(f"input {name}", tested, step, test) for name, test in result["inputs"].items()]
     yield {**common, "tested": "model", "metric": "parameters", "mean": result["parameters"]}
     for name, weights, at, test in parts:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
-from scipy.stats import spearmanr
-
-from colorize.report.statistics import Result
-from colorize.report.tables import table
+from colorize.report.cells import interval, table
+from colorize.report.statistics import (
+    Result,
+    Results,
+    paired_difference,
+    partial_rank_correlation,
+)
 
 CONTENTS = {
     "busyness": "busy: steps of L",
@@ -24,7 +28,8 @@ CONTENTS = {
 
 def failures_table(name: str, result: Result) -> str:
     """RMSE ab on the quarter of the test images that has least of something, and on the quarter
-    that has most; of a model, and of grey, which tells how much color there was to miss.
+    that has most; of a model, and of grey, which tells how much color there was to miss. The rank
+    correlation is what is left of it when grey's error is known.
     """
     images, grey = result["test"]["images"], result["grey"]["images"]
     rows = []
@@ -36,12 +41,12 @@ def failures_table(name: str, result: Result) -> str:
             for values in (images, grey)
             for part in (order[:quarter], order[-quarter:])
         ]
-        constant = len(set(images[key])) < 2
-        rank = "" if constant else f"{spearmanr(images[key], images['rmse_ab']).statistic:+.2f}"
-        rows.append([words, *cells, rank])
+        rank = partial_rank_correlation(images[key], images["rmse_ab"], grey["rmse_ab"])
+        text = f"{rank.mean:+.2f} [{rank.low:+.2f}, {rank.high:+.2f}]"
+        rows.append([words, *cells, "" if math.isnan(rank.mean) else text])
     header = [
         *("RMSE ab by quarter of the images", f"{name}, least", f"{name}, most"),
-        *("grey, least", "grey, most", "rank correlation"),
+        *("grey, least", "grey, most", "partial rank correlation"),
     ]
     return table(header, rows)
 
@@ -75,6 +80,32 @@ def classes_table(name: str, result: Result, n: int = 3) -> str:
     rows.sort(key=lambda row: -row[0])
     shown = rows if len(rows) <= 2 * n else [*rows[:n], *rows[-n:]]
     return table(["class", "images", f"RMSE ab, {name}", "grey"], [cells for _, cells in shown])
+
+
+def subjects_table(results: Results, subjects: Mapping[str, Sequence[str]]) -> str:
+    """What more classes and a longer training change, by what is on the images: one row for each
+    net, each other net on its test images and each subject; RMSE ab, and the difference with the
+    95 % interval over the images.
+
+    Args:
+        subjects: classes by the name of the subject.
+    """
+    rows = []
+    for name, result in results.items():
+        classes = sorted(result["experiment"]["data"]["classes"])
+        images = result["test"]["images"]
+        for other, test in result["also_tested"].items():
+            for subject, members in subjects.items():
+                chosen = [i for i, c in enumerate(images["label"]) if classes[int(c)] in members]
+                if "n" not in test or not chosen:
+                    continue
+                pairs = [(images["rmse_ab"][i], test["images"]["rmse_ab"][i]) for i in chosen]
+                means = [f"{statistics.fmean(values):.2f}" for values in zip(*pairs, strict=True)]
+                change = paired_difference([a - b for a, b in pairs])
+                rows.append([name, other, subject, str(len(chosen)), *means])
+                rows[-1].append(interval(change, "rmse_ab"))
+    header = ["model", "other", "images of", "n", "RMSE ab, model", "RMSE ab, other", "difference"]
+    return table(header, rows)
 
 
 def class_name(wnid: str) -> str:

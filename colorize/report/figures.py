@@ -16,6 +16,7 @@ from torch import Tensor
 from colorize import paths
 from colorize.color.lab import lab_to_rgb
 from colorize.errors import InputError
+from colorize.report.cells import METRICS
 from colorize.report.statistics import (
     Difference,
     Results,
@@ -23,7 +24,6 @@ from colorize.report.statistics import (
     paired_difference,
     value_of,
 )
-from colorize.report.tables import METRICS
 from colorize.storage import atomic_write
 
 _MIDDLE_L = 65.0

@@ -1,4 +1,5 @@
-"""How much two experiments differ, and how far chance goes: one 95 % interval by Student's t."""
+"""How much two experiments differ, and how far chance goes: 95 % intervals by Student's t, and what
+is left of many comparisons at once."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
 from scipy import stats
 
 Result = Mapping[str, Any]
@@ -17,11 +19,14 @@ _CONFIDENCE = 0.95
 
 
 class Difference(NamedTuple):
-    """Mean of a difference and its 95 % interval, nan where nothing tells how far chance goes."""
+    """Mean of a difference, its 95 % interval, and the probability of one as large by chance; nan
+    where nothing tells how far chance goes.
+    """
 
     mean: float
     low: float
     high: float
+    p: float
 
 
 def group_by_experiment(results: Results) -> dict[str, list[Result]]:
@@ -45,8 +50,15 @@ def value_of(test: Mapping[str, Any], metric: str) -> float | None:
 def same_images(one: Result, other: Result) -> bool:
     """Whether two runs were tested on the same images."""
 
+    one_test, other_test = one["data"]["test"], other["data"]["test"]
+    if one_test["content_sha256"] and other_test["content_sha256"]:
+        return bool(one_test == other_test)
+
+    # Runs of study B before contents were hashed: by what says which images are taken.
     def identity(result: Result) -> tuple[Any, ...]:
-        return result["experiment"]["data"], result["data"]["test"]
+        experiment = result["experiment"]
+        reseeded = experiment["data"]["reseed"]
+        return experiment["data"], result["data"]["test"], experiment["seed"] if reseeded else 0
 
     return identity(one) == identity(other)
 
@@ -97,6 +109,36 @@ def seed_variance(results: Results, metric: str) -> tuple[float, int]:
     return (squares / freedom, freedom) if freedom else (0.0, 0)
 
 
+def decided(p_values: Sequence[float]) -> list[bool]:
+    """Which of many differences stand when 5 % of those that are named may be false: Benjamini and
+    Hochberg 1995. Those without a probability never do.
+    """
+    known = [p for p in p_values if not math.isnan(p)]
+    adjusted = iter(stats.false_discovery_control(known) if known else [])
+    return [not math.isnan(p) and bool(next(adjusted) <= 1 - _CONFIDENCE) for p in p_values]
+
+
+def partial_rank_correlation(
+    x: Sequence[float], y: Sequence[float], given: Sequence[float]
+) -> Difference:
+    """Spearman's correlation of x and y beyond what both share with ``given``, with the interval of
+    Fisher's transform; nan where one of them is constant.
+    """
+    if min(len(set(values)) for values in (x, y, given)) < 2:
+        return Difference(math.nan, math.nan, math.nan, math.nan)
+    ranks = [stats.rankdata(values) for values in (x, y, given)]
+    (_, xy, xg), (_, _, yg), _ = np.corrcoef(ranks)
+    left = (1 - xg**2) * (1 - yg**2)
+    if left < 1e-12:
+        return Difference(math.nan, math.nan, math.nan, math.nan)
+    value = float((xy - xg * yg) / math.sqrt(left))
+    # One more image is spent on what is given.
+    error = 1 / math.sqrt(len(x) - 4)
+    z, reach = math.atanh(value), float(stats.norm.ppf((1 + _CONFIDENCE) / 2)) * error
+    p = float(2 * stats.norm.sf(abs(z) / error))
+    return Difference(value, math.tanh(z - reach), math.tanh(z + reach), p)
+
+
 def _difference_by_seed(
     runs: Sequence[Result], others: Sequence[Result], metric: str
 ) -> Difference | None:
@@ -143,7 +185,9 @@ def _interval(mean: float, parts: Sequence[tuple[float, int]]) -> Difference:
     known = [(variance, freedom) for variance, freedom in parts if variance > 0]
     total = sum(variance for variance, _ in known)
     if not total:
-        return Difference(mean, math.nan, math.nan)
+        return Difference(mean, math.nan, math.nan, math.nan)
     freedom = total**2 / sum(variance**2 / degrees for variance, degrees in known)
-    low, high = stats.t.interval(_CONFIDENCE, freedom, mean, math.sqrt(total))
-    return Difference(mean, float(low), float(high))
+    error = math.sqrt(total)
+    low, high = stats.t.interval(_CONFIDENCE, freedom, mean, error)
+    p = 2 * stats.t.sf(abs(mean) / error, freedom)
+    return Difference(mean, float(low), float(high), float(p))

@@ -2,55 +2,34 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from colorize.errors import DataError
+from colorize.report.cells import (
+    COMPARED_METRICS,
+    ERROR_METRICS,
+    FIELD_METRICS,
+    LABEL_METRICS,
+    METRICS,
+    cell,
+    interval,
+    over_seeds,
+    table,
+    titles,
+)
 from colorize.report.statistics import (
-    Difference,
     Results,
+    decided,
     difference,
     group_by_experiment,
     paired_difference,
     value_of,
 )
 
-
-class Metric(NamedTuple):
-    """How a metric is shown, and which way is better (None: neither)."""
-
-    title: str
-    factor: float = 1.0
-    digits: int = 2
-    better: str | None = "higher"
-
-
-METRICS = {
-    "rmse_ab": Metric("RMSE ab", better="lower"),
-    "rmse_rgb": Metric("RMSE RGB", better="lower"),
-    "psnr": Metric("PSNR [dB]"),
-    "ssim": Metric("SSIM", digits=3),
-    "colorfulness": Metric("colorfulness", digits=1, better=None),
-    "colorfulness_error": Metric("colorfulness error", digits=1, better="lower"),
-    "auc": Metric("AuC [%]", 100, 1),
-    "auc_rebalanced": Metric("AuC, rebalanced [%]", 100, 1),
-    "recognized": Metric("recognized [%]", 100, 1),
-    "recognized_own": Metric("recognized, own classes [%]", 100, 1),
-    "lpips": Metric("LPIPS", digits=3, better="lower"),
-    "fid": Metric("FID", digits=1, better="lower"),
-    "top1": Metric("top-1 [%]", 100, 1),
-    "top5": Metric("top-5 [%]", 100, 1),
-}
-ERROR_METRICS = ("rmse_ab", "rmse_rgb", "psnr", "ssim", "colorfulness")
-FIELD_METRICS = (
-    *("auc", "auc_rebalanced", "colorfulness_error", "recognized", "recognized_own"),
-    *("lpips", "fid"),
-)
-LABEL_METRICS = ("top1", "top5")
-COMPARED_METRICS = ("rmse_ab", "psnr", "ssim", "colorfulness", "auc_rebalanced", "recognized_own")
 ABLATION_METRICS = (*LABEL_METRICS, "rmse_ab", "psnr", "colorfulness")
 _LAST = ", last step"
+_NULL = {"mean": "each image's own tint", "constant": "the best one color"}
 # What the truth itself would get.
 _TRUTH: dict[str, float | None] = {
     "psnr": None,
@@ -59,26 +38,22 @@ _TRUTH: dict[str, float | None] = {
 }
 
 
-def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
 def metrics_table(results: Results) -> str:
-    """One row a model, then grey and the truth; all of the same images, mean ± std over them."""
+    """One row a model, then what knows nothing and the truth; all of the same images, mean ± std
+    over them.
+    """
     labelled = any("top1" in result["test"] for result in results.values())
     metrics = ERROR_METRICS + (LABEL_METRICS if labelled else ())
     rows = []
     for name, test in _tests(results).items():
         size = f"{results[name]['parameters'] / 1e6:.1f} M" if name in results else ""
-        rows.append([name, size, *(_cell(test, metric) for metric in metrics)])
-    return table(["model", "parameters", *_titles(metrics)], rows)
+        rows.append([name, size, *(cell(test, metric) for metric in metrics)])
+    return table(["model", "parameters", *titles(metrics)], rows)
 
 
 def field_table(results: Results) -> str:
-    """The field's other metrics, one row a model, then grey and the truth; below, what could not
-    be measured.
+    """The field's other metrics, one row a model, then what knows nothing and the truth; below,
+    what could not be measured.
     """
     first = next(iter(results.values()))
     metrics = [
@@ -87,91 +62,162 @@ def field_table(results: Results) -> str:
         if any(value_of(result["test"], metric) is not None for result in results.values())
     ]
     rows = [
-        [name, *(_cell(test, metric, spread=False) for metric in metrics)]
+        [name, *(cell(test, metric, spread=False) for metric in metrics)]
         for name, test in _tests(results).items()
         if not name.endswith(_LAST)
     ]
-    text = table(["model", *_titles(metrics)], rows)
+    text = table(["model", *titles(metrics)], rows)
     missing = [METRICS[m].title for m in FIELD_METRICS if "missing" in first["test"].get(m, {})]
     return f"{text}\n\nNot measured: {', '.join(missing)}." if missing else text
 
 
-def seeds_table(results: Results, metrics: Sequence[str] = COMPARED_METRICS) -> str:
-    """One row an experiment, then grey: mean ± standard deviation over its seeds."""
+def baselines_table(results: Results) -> str:
+    """One row a model: its rebalanced AuC, that of its own answers given to other images, and the
+    gain, which is the evidence that it knows something; with the 95 % interval over the images.
+
+    Runs of which this was not measured are left out.
+    """
+    metric, rows = "auc_rebalanced", []
+    for name, result in results.items():
+        shuffled = result["baselines"].get("shuffled")
+        if shuffled and metric in shuffled["images"]:
+            own, others = (test["images"][metric] for test in (result["test"], shuffled))
+            gain = paired_difference([a - b for a, b in zip(own, others, strict=True)])
+            cells = [cell(test, metric, spread=False) for test in (result["test"], shuffled)]
+            rows.append([name, *cells, interval(gain, metric)])
+    title = METRICS[metric].title
+    return table(["model", title, f"{title}, its answers shuffled", "gain"], rows)
+
+
+def seeds_table(
+    results: Results, metrics: Sequence[str] = COMPARED_METRICS, classes: int | None = None
+) -> str:
+    """One row an experiment, then grey: mean ± standard deviation over its seeds.
+
+    Args:
+        classes: how many there are, for the level of chance; None where nothing is classified.
+    """
     groups = group_by_experiment(results)
     rows = [
-        [name, str(len(runs)), *(_over_seeds([run["test"] for run in runs], m) for m in metrics)]
+        [name, str(len(runs)), *(over_seeds([run["test"] for run in runs], m) for m in metrics)]
         for name, runs in groups.items()
     ]
     longest = max(groups.values(), key=len)
-    grey = [_over_seeds([run["grey"] for run in longest], metric) for metric in metrics]
-    return table(
-        ["experiment", "seeds", *_titles(metrics)], [*rows, ["grey", str(len(longest)), *grey]]
+    grey = [over_seeds([run["grey"] for run in longest], metric) for metric in metrics]
+    rows.append(["grey", str(len(longest)), *grey])
+    if classes is not None:
+        level = {"top1": 100 / classes, "top5": 100 * min(5, classes) / classes}
+        chance = (f"{level[metric]:.1f}" if metric in level else "" for metric in metrics)
+        rows.append([f"chance, {classes} classes", "", *chance])
+    return table(["experiment", "seeds", *titles(metrics)], rows)
+
+
+def differences_table(
+    results: Results,
+    metrics: Sequence[str] = COMPARED_METRICS,
+    pairs: Mapping[str, str | None] | None = None,
+) -> str:
+    """One row an experiment: its difference from its baseline, with the 95 % interval.
+
+    Bold is what stands among all of the table by Benjamini and Hochberg; "=" marks an interval
+    within the margin of no difference. Experiments without a baseline among the results are left
+    out.
+
+    Args:
+        pairs: experiment to baseline; None for each experiment's own.
+    """
+    groups = group_by_experiment(results)
+    if pairs is None:
+        pairs = {name: runs[0]["experiment"]["baseline"] for name, runs in groups.items()}
+    changes = {
+        (name, metric): difference(results, name, baseline, metric)
+        for name, baseline in pairs.items()
+        if baseline is not None
+        for metric in metrics
+    }
+    known = {key: change for key, change in changes.items() if change is not None}
+    stands = dict(zip(known, decided([change.p for change in known.values()]), strict=True))
+
+    def marked(name: str, metric: str) -> str:
+        change = known.get((name, metric))
+        if change is None:
+            return ""
+        text = interval(change, metric)
+        if stands[name, metric]:
+            text = f"**{text}**"
+        shown = METRICS[metric]
+        reach = shown.factor * max(-change.low, change.high)
+        return f"{text} =" if reach <= shown.margin else text
+
+    rows = [
+        [name, baseline, *(marked(name, metric) for metric in metrics)]
+        for name, baseline in pairs.items()
+        if baseline is not None and any((name, metric) in known for metric in metrics)
+    ]
+    text = table(["experiment", "baseline", *titles(metrics)], rows)
+    return (
+        f"{text}\n\n{sum(stands.values())} of {len(stands)} differences stand by Benjamini and "
+        "Hochberg at 5 % (bold)."
     )
 
 
-def differences_table(results: Results, metrics: Sequence[str] = COMPARED_METRICS) -> str:
-    """One row an experiment: its difference from its baseline, with the 95 % interval.
-
-    Experiments without a baseline among the results are left out.
-    """
-    rows = []
-    for name, runs in group_by_experiment(results).items():
-        baseline = runs[0]["experiment"]["baseline"]
-        if baseline is None:
-            continue
-        changes = [difference(results, name, baseline, metric) for metric in metrics]
-        if any(changes):
-            cells = [_interval(c, m) for c, m in zip(changes, metrics, strict=True)]
-            rows.append([name, baseline, *cells])
-    return table(["experiment", "baseline", *_titles(metrics)], rows)
-
-
 def inputs_table(results: Results, name: str) -> str:
-    """What a classifier that was trained on true color makes of other colors.
+    """What a classifier that was trained on true color makes of other colors, and beside it the one
+    that was trained on grey, its baseline.
 
     Args:
         name: of the experiment.
 
     Raises:
-        DataError: when it was not trained.
+        DataError: when one of the two was not trained.
     """
-    runs = group_by_experiment(results).get(name)
+    groups = group_by_experiment(results)
+    runs = groups.get(name)
     if not runs:
         raise DataError(f"There are no results of {name}; train it first")
-    cells = [_over_seeds([run["test"] for run in runs], m) for m in LABEL_METRICS]
-    rows = [["true color", *cells, "", ""]]
+    baseline = runs[0]["experiment"]["baseline"]
+    if len(groups.get(baseline, [])) != len(runs):
+        raise DataError(f"There are no results of {baseline} with all seeds; train it first")
+    on_grey = [run["test"] for run in groups[baseline]]
+
+    def against(tests: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
+        pairs = zip(tests, others, strict=True)
+        changes = [test["top1"]["mean"] - other["top1"]["mean"] for test, other in pairs]
+        return interval(paired_difference(changes), "top1")
+
+    rows = [[f"grey, and was trained on it ({baseline})", *_labels_over_seeds(on_grey), "", ""]]
+    tests_of = {"true color": [run["test"] for run in runs]}
     for kind in runs[0]["inputs"]:
-        tests = [run["inputs"][kind] for run in runs]
-        grey = [run["inputs"]["grey"] for run in runs]
-        changes = [
-            paired_difference(
-                [t[m]["mean"] - g[m]["mean"] for t, g in zip(tests, grey, strict=True)]
-            )
-            for m in LABEL_METRICS
-        ]
-        cells = [_over_seeds(tests, m) for m in LABEL_METRICS]
-        against = [_interval(c, m) for c, m in zip(changes, LABEL_METRICS, strict=True)]
-        label = "grey" if kind == "grey" else f"colored by {kind}"
-        rows.append([label, *cells, *(["", ""] if kind == "grey" else against)])
-    titles = _titles(LABEL_METRICS)
-    return table(["the classifier sees", *titles, *(f"{t} against grey" for t in titles)], rows)
+        seen = "grey" if kind == "grey" else f"colored by {kind}"
+        tests_of[seen] = [run["inputs"][kind] for run in runs]
+    for seen, tests in tests_of.items():
+        against_grey = "" if seen == "grey" else against(tests, tests_of["grey"])
+        cells = [*_labels_over_seeds(tests), against_grey, against(tests, on_grey)]
+        rows.append([seen, *cells])
+    header = ["top-1 [%] against grey", "top-1 [%] against the one trained on grey"]
+    return table(["the classifier sees", *titles(LABEL_METRICS), *header], rows)
 
 
-def experiments_table(experiments: Mapping[str, Mapping[str, Any]]) -> str:
-    """One row an experiment: what it is, its baseline, and the claim that it tests.
+def experiments_table(
+    experiments: Mapping[str, Mapping[str, Any]], results: Results | None = None
+) -> str:
+    """One row an experiment: what it is, its baseline, the claim that it tests, and how far it is.
 
     Args:
         experiments: the fields of each (``dataclasses.asdict``) by name.
+        results: by the name of the run; None leaves out the last column.
     """
     rows = []
     for name, experiment in experiments.items():
         prior = experiment["prior"] or "none"
         if experiment["smoothing"]:
-            prior += f", smoothed over {experiment['smoothing']}"
+            prior += f", smoothed over {experiment['smoothing']} (σ {experiment['sigma']:g})"
         cells = [experiment["baseline"] or "", f"{experiment['model']}; prior {prior}"]
         rows.append([f"`{name}`", *cells, experiment["claim"]])
-    return table(["experiment", "baseline", "model and prior", "claim"], rows)
+        if results is not None:
+            rows[-1].append(_state(results.get(name)))
+    header = ["experiment", "baseline", "model and prior", "claim"]
+    return table(header if results is None else [*header, "trained"], rows)
 
 
 def protocol(results: Results) -> str:
@@ -186,7 +232,8 @@ def protocol(results: Results) -> str:
             f"center crops of {_listed(e['recipe']['test_crop'] for e in experiments)} px",
             f"{_listed(grey)} grey ones left out",
             f"seed {_listed(e['seed'] for e in experiments)}",
-            f"trained in {_precisions(runs)}",
+            f"trained in {_names_by(runs, lambda run: run['precision'])}",
+            f"weights: {_names_by(runs, lambda run: run['experiment']['tested'])}",
         ]
     return f"{'; '.join([*parts, hardware(first['machine'])])}."
 
@@ -197,21 +244,28 @@ def hardware(machine: Mapping[str, Any]) -> str:
     return f"{machine['platform']}, {processor}, torch {machine['torch']}"
 
 
-def _precisions(runs: Results) -> str:
+def _names_by(runs: Results, property_of: Callable[[Mapping[str, Any]], str]) -> str:
+    """A property that all runs share, or each of its values with the runs that have it."""
     names_of: dict[str, list[str]] = {}
     for name, run in runs.items():
-        names_of.setdefault(run["precision"], []).append(name)
+        names_of.setdefault(property_of(run), []).append(name)
     if len(names_of) == 1:
         return next(iter(names_of))
-    return ", ".join(f"{precision} ({', '.join(names)})" for precision, names in names_of.items())
+    return ", ".join(f"{value} ({', '.join(names)})" for value, names in names_of.items())
 
 
-def _titles(metrics: Sequence[str]) -> list[str]:
-    return [METRICS[metric].title for metric in metrics]
+def _state(result: Mapping[str, Any] | None) -> str:
+    if result is None:
+        return "not trained yet"
+    return f"{result['precision']}, weights {result['experiment']['tested']}"
+
+
+def _labels_over_seeds(tests: Sequence[Mapping[str, Any]]) -> list[str]:
+    return [over_seeds(tests, metric) for metric in LABEL_METRICS]
 
 
 def _tests(results: Results) -> dict[str, Mapping[str, Any]]:
-    """What the rows of a table show: the models by name, grey, and the truth."""
+    """What the rows of a table show: the models by name, what knows nothing, and the truth."""
     tests: dict[str, Mapping[str, Any]] = {}
     for name, result in results.items():
         tests[name] = result["test"]
@@ -228,35 +282,14 @@ def _tests(results: Results) -> dict[str, Mapping[str, Any]]:
     known = [metric for metric in METRICS if f"{metric}_truth" in first["test"]]
     truth = {metric: {"value": value} for metric, value in _TRUTH.items()}
     truth |= {metric: first["test"][f"{metric}_truth"] for metric in known}
-    return {**tests, "grey": first["grey"], "truth": truth}
-
-
-def _cell(test: Mapping[str, Any], metric: str, *, spread: bool = True) -> str:
-    """Mean ± std over the images, of shares the mean alone; "∞" is the PSNR of equal images."""
-    shown, value = METRICS[metric], value_of(test, metric)
-    if value is None:
-        # JSON has no infinity.
-        return "∞" if metric == "psnr" and metric in test else ""
-    text = f"{shown.factor * value:.{shown.digits}f}"
-    std = test[metric].get("std")
-    return f"{text} ± {std:.{shown.digits}f}" if spread and std and shown.factor == 1 else text
-
-
-def _over_seeds(tests: Sequence[Mapping[str, Any]], metric: str) -> str:
-    shown = METRICS[metric]
-    values = [shown.factor * v for test in tests if (v := value_of(test, metric)) is not None]
-    if not values:
-        return ""
-    mean = f"{statistics.fmean(values):.{shown.digits}f}"
-    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.{shown.digits}f}"
-
-
-def _interval(change: Difference | None, metric: str) -> str:
-    if change is None:
-        return ""
-    shown = METRICS[metric]
-    mean, low, high = (f"{shown.factor * value:+.{shown.digits}f}" for value in change)
-    return mean if change.low != change.low else f"{mean} [{low}, {high}]"
+    # They do not depend on the model, so whichever has them has those of all.
+    null = {
+        f"{kind}, {_NULL[kind]}": test
+        for result in results.values()
+        for kind, test in result["baselines"].items()
+        if kind in _NULL
+    }
+    return {**tests, "grey": first["grey"], **null, "truth": truth}
 
 
 def _listed(values: Iterable[int]) -> str:

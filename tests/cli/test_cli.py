@@ -86,13 +86,13 @@ def test_help(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_train_at_quick_scale(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["train", "simplified", "--scale", "quick", "--epochs", "0.2"]
-    assert main([*arguments, "--precision", "no", "--cpu"]) == 0
+    assert main([*arguments, "--precision", "float32", "--cpu"]) == 0
     output = capsys.readouterr().out
     results = load_results(home / "CHECKPOINTS" / "quick" / "simplified.json")
     assert results["steps"] == 1 and results["experiment"]["recipe"]["epochs"] == 0.2
     assert f"{results['test']['psnr']['mean']:.2f} ±" in output and "| grey |" in output
     assert list((home / "RUNS").rglob("events.out.tfevents*"))
-    found = tiny.weights(home / "CHECKPOINTS" / "quick" / "simplified.safetensors")
+    found = tiny.weights(home / "CHECKPOINTS" / "quick" / "simplified-last.safetensors")
     assert found["head.weight"].dtype == torch.float32
     # Again only when it is said so.
     assert main(arguments) == 0
@@ -222,13 +222,12 @@ def test_train_shows_what_there_is_at_a_scale(
     # Of a group what says something at the scale; a name that does not is refused.
     assert main(["train", "study-a-variants", *show]) == 0
     output = capsys.readouterr().out
-    assert "name='rebalanced-smooth-index'" in output and "name='simplified" not in output
+    assert "name='simplified-longer'" in output and "name='simplified-patches" not in output
     assert "paper scale" in _refused(["train", "simplified-patches", *show], capsys)
     assert not home.exists()
 
 
 def test_groups_of_experiments() -> None:
     assert GROUPS["study-a-variants"] == tuple(STUDY_A_VARIANTS)
-    assert GROUPS["study-a-repeated"] == ("rebalanced-ours", "simplified")
     assert set().union(*GROUPS.values()) == set(EXPERIMENTS)
     assert not set(GROUPS) & set(EXPERIMENTS)

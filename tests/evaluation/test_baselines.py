@@ -66,11 +66,12 @@ def test_no_other_constant_is_better(images: ImageDataset, true_ab: np.ndarray) 
         for a in range(-40, 41)
         for b in range(-40, 61)
     }
-    a, b = best_constant(images, range(6), negative_rmse)
+    rgb = torch.stack([images[i]["rgb"] for i in range(len(images))])
+    a, b = best_constant(rgb, negative_rmse)
     assert errors[round(a), round(b)] == pytest.approx(min(errors.values()), rel=0.01)
     # Another measure, another constant: the most frequent color beats the middle one.
-    truth = rgb_to_lab(torch.stack([images[i]["rgb"] for i in range(6)]))[:, 1:]
-    best = best_constant(images, range(6), auc)
+    truth = rgb_to_lab(rgb)[:, 1:]
+    best = best_constant(rgb, auc)
 
     def score(ab: tuple[float, float]) -> float:
         predicted = torch.tensor(ab, dtype=torch.float32).view(1, 2, 1, 1).expand_as(truth)

@@ -23,6 +23,7 @@ from colorize.data.dataset import ImageDataset
 from colorize.errors import ColorizeError, DataError, MissingPriorError
 from colorize.experiments import build
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
+from colorize.experiments.files import run_files
 from colorize.experiments.presets import TINY_DOGS, TINY_VEHICLES
 from colorize.models import SimplifiedModel
 from colorize.models.checkpoint import save_checkpoint
@@ -88,14 +89,14 @@ def test_class_weights_of_each_experiment(home: Path, imagenet: np.ndarray) -> N
     np.testing.assert_allclose(weights("rebalanced"), expected, rtol=1e-5)
     found = {}
     for name, prior in {
-        "rebalanced-smooth": "imagenet-smooth-ab",
+        "rebalanced-smooth-ab": "imagenet-smooth-ab",
         "rebalanced-smooth-index": "imagenet-smooth-index",
-        "rebalanced-ours": "bundled-smooth-ab",
+        "rebalanced-smooth-ab-wide": "imagenet-smooth-ab-14.1",
     }.items():
         found[name] = own = weights(name)
         assert own is not None
         assert float((load_prior(prior, folder=folder) * own).sum()) == pytest.approx(1, rel=1e-5)
-    one, other = (found[f"rebalanced-smooth{end}"] for end in ("", "-index"))
+    one, other = (found[f"rebalanced-smooth-{kind}"] for kind in ("ab", "index"))
     assert one is not None and other is not None and not torch.allclose(one, other, rtol=1e-2)
     # λ = 1 weighs all bins alike.
     torch.testing.assert_close(weights("rebalanced-ours", lam=1.0), torch.ones(313))
@@ -111,7 +112,7 @@ def test_every_model_builds_at_small_scale(name: str, home: Path) -> None:
     experiment = get_experiment(name, "small")
     if experiment.init_from:
         first = SimplifiedModel(**experiment.options)
-        save_checkpoint(first, home / "CHECKPOINTS" / f"{experiment.init_from}.safetensors")
+        save_checkpoint(first, run_files(get_experiment(experiment.init_from, "small")).tested)
     class_weights = torch.linspace(0.5, 2, 313) if experiment.prior else None
     model: Any = build.build_model(experiment, class_weights, ["a", "b", "c"])
     assert type(model).__name__ == experiment.model
@@ -124,7 +125,7 @@ def test_every_model_builds_at_small_scale(name: str, home: Path) -> None:
 def test_a_start_keeps_the_weights_of_its_own_prior(home: Path) -> None:
     experiment = get_experiment("simplified-final", "quick")
     first = SimplifiedModel(**experiment.options, class_weights=torch.full((313,), 3.0))
-    save_checkpoint(first, home / "CHECKPOINTS" / "quick" / "simplified.safetensors")
+    save_checkpoint(first, run_files(get_experiment("simplified", "quick")).tested)
     new = torch.linspace(0.5, 2, 313)
     model = build.build_model(dataclasses.replace(experiment, seed=1), new)
     state, start = model.state_dict(), first.state_dict()

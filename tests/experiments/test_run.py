@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 from collections.abc import Iterator
@@ -16,13 +17,13 @@ from helpers.tiny import light as light
 
 from colorize.color.prior import load_prior
 from colorize.data.dataset import ImageDataset
-from colorize.errors import CheckpointError, InputError, TrainingError
+from colorize.errors import CheckpointError, DataError, InputError, TrainingError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate
-from colorize.evaluation.results import load_results
+from colorize.evaluation.results import load_results, save_results
 from colorize.evaluation.temperature import SWEEP, choose_temperature
 from colorize.experiments import run as r
-from colorize.experiments.build import Splits, load_splits, names_digest
+from colorize.experiments.build import Splits, load_splits
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
 from colorize.experiments.files import is_trained, run_files
@@ -37,6 +38,10 @@ pytestmark = pytest.mark.usefixtures("light")
 # Of study B one experiment of each kind; the others are variants of the same net.
 OTHERS = [f"ncd-{kind}" for kind in ("color", "class", "joint", "bins", "adadelta")]
 QUIET = FitOptions()
+
+
+def _is_quick(name: str) -> bool:
+    return "quick" in EXPERIMENTS[name].scales
 
 
 def _with(experiment: ResolvedExperiment, **changes: Any) -> ResolvedExperiment:
@@ -84,9 +89,9 @@ def test_a_quick_run_leaves_its_files(quick: tuple[Path, dict[str, Any]]) -> Non
     assert f"n = {results['test']['n']}" in path.with_suffix(".md").read_text(encoding="utf-8")
     info = read_info(path.with_suffix(".safetensors"))
     assert (info.extra["experiment"], info.extra["scale"]) == ("simplified", "quick")
-    smooth = load_prior("bundled-smooth-ab", folder=home / "PRECALCULATED" / "quick")
+    prior = load_prior("bundled", folder=home / "PRECALCULATED" / "quick")
     weights = tiny.weights(path.with_suffix(".safetensors"))["output.class_weights"].double()
-    assert float((smooth * weights).sum()) == pytest.approx(1, rel=1e-5)
+    assert float((prior * weights).sum()) == pytest.approx(1, rel=1e-5)
 
 
 def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -> None:
@@ -94,18 +99,21 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
     splits = load_splits(get_experiment("simplified", "quick"))
     n = len(splits.train)
     assert results["steps"] == n // 16 and results["images_seen"] == 16 * (n // 16)
-    assert results["command"].endswith("train simplified --scale quick --seed 0 --epochs 1")
+    words = "train simplified --scale quick --seed 0 --epochs 1 --precision float32"
+    assert results["command"].endswith(words)
     assert results["curve"][-1]["step"] == results["steps"] and results["seconds"] > 0
     for name, part in vars(splits).items():
         assert results["data"][name]["images"] == len(part) > 0
-        assert results["data"][name]["names_sha256"] == names_digest(part)
+        assert results["data"][name]["content_sha256"] == part.content_sha256
     folder = home / "CHECKPOINTS" / "quick"
-    model = load_model(folder / "simplified.safetensors")
+    model = load_model(folder / "simplified-last.safetensors")
     assert results["parameters"] == sum(p.numel() for p in model.parameters())
     _assert_tested(results["test"], model, splits.test)
     _assert_tested(results["grey"], GreyBaseline(), splits.test)
-    last = load_model(folder / "simplified-last.safetensors")
-    assert results["test_last"] == evaluate(last, splits.test)
+    assert results["test_last"] is None
+    shuffled = results["baselines"]["shuffled"]
+    assert shuffled["colorfulness"] == pytest.approx(results["test"]["colorfulness"], rel=0.2)
+    assert results["baselines"]["mean"]["rmse_ab"]["mean"] < results["grey"]["rmse_ab"]["mean"]
     for name in ("sweep", "validation_sweep"):
         assert [point["temperature"] for point in results[name]] == list(SWEEP)
     assert results["validation_sweep"][0]["n"] == len(splits.val) != len(splits.test)
@@ -113,7 +121,32 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
     assert own["rmse_ab"]["mean"] == pytest.approx(results["test"]["rmse_ab"]["mean"], rel=1e-6)
 
 
-def test_fine_tuning_starts_where_the_first_training_was_best(
+def test_null_baselines_are_added_to_results(quick: tuple[Path, dict[str, Any]]) -> None:
+    path = quick[0] / "CHECKPOINTS" / "quick" / "simplified.json"
+    before = json.loads(path.read_text(encoding="utf-8"))
+    save_results({**before, "baselines": {}}, path)
+    r.add_baselines(get_experiment("simplified", "quick"))
+    assert json.loads(path.read_text(encoding="utf-8")) == before
+    other = copy.deepcopy(before)
+    other["data"]["test"]["content_sha256"] = "0" * 64
+    save_results(other, path)
+    with pytest.raises(DataError, match="test images"):
+        r.add_baselines(get_experiment("simplified", "quick"))
+    save_results(before, path)
+
+
+def test_what_a_finished_run_would_have_otherwise_now(
+    quick: tuple[Path, dict[str, Any]],
+) -> None:
+    experiment = _with(get_experiment("simplified", "quick"), epochs=1)
+    results = json.loads(json.dumps(quick[1]))
+    assert r.differences(experiment, results, QUIET) == []
+    changed = dataclasses.replace(_with(experiment, lr=0.5), smoothing="ab")
+    options = FitOptions(mixed_precision="bf16")
+    assert r.differences(changed, results, options) == ["smoothing", "lr", "precision"]
+
+
+def test_fine_tuning_starts_where_the_first_training_ended(
     quick: tuple[Path, dict[str, Any]], few: Splits
 ) -> None:
     folder = quick[0] / "CHECKPOINTS" / "quick"
@@ -121,20 +154,23 @@ def test_fine_tuning_starts_where_the_first_training_was_best(
     assert r.run_experiment(experiment, splits=few, options=QUIET)["steps"] == 1
     # At a rate of 0 nothing moves; had it been initialised anew, all would be different.
     before, after = (
-        tiny.weights(folder / f"{name}.safetensors") for name in ("simplified", "simplified-final")
+        tiny.weights(folder / f"{name}-last.safetensors")
+        for name in ("simplified", "simplified-final")
     )
     for weights in (before, after):
         del weights["output.class_weights"]
     tiny.assert_same_bits(after, before)
 
 
-@pytest.mark.parametrize("name", [*STUDY_A, *STUDY_A_VARIANTS, *OTHERS])
+@pytest.mark.parametrize(
+    "name", [n for n in (*STUDY_A, *STUDY_A_VARIANTS, *OTHERS) if _is_quick(n)]
+)
 def test_every_experiment_makes_a_step_at_quick_scale(
     name: str, home: Path, imagenet: np.ndarray, few: Splits
 ) -> None:
     experiment = _one_step(name)
     if experiment.init_from:
-        start = run_files(get_experiment(experiment.init_from, "quick")).best
+        start = run_files(get_experiment(experiment.init_from, "quick")).tested
         save_checkpoint(SimplifiedModel(**experiment.options), start)
     results = r.run_experiment(experiment, splits=few, options=QUIET)
     assert results["steps"] == 1 and results["test"]["n"] == 3
@@ -144,7 +180,7 @@ def test_every_experiment_makes_a_step_at_quick_scale(
     assert len(results["sweep"]) == len(results["validation_sweep"]) == len(SWEEP) * bins
     assert ("top1" in results["test"]) == (name in OTHERS and name != "ncd-color")
     assert ("psnr" in results["test"]) == (name != "ncd-class")
-    assert run_files(experiment).card.is_file() == (name in STUDY_A)
+    assert run_files(experiment).card.is_file() == (not experiment.folder)
     if bins:
         weights = model.state_dict()["output.class_weights"]
         assert torch.equal(weights, torch.ones(313)) == (experiment.prior is None)
@@ -184,9 +220,7 @@ def test_another_seed_leaves_the_files_of_the_first_alone(home: Path, few: Split
     assert not files.card.exists()
     one, other = tiny.weights(run_files(first).best), tiny.weights(files.best)
     assert tiny.largest_difference(one, other) > 0.01
-    files.best.unlink()
-    run_files(first).best.unlink()
-    assert is_trained(second) and not is_trained(first)
+    assert is_trained(second) and is_trained(first)
     files.state.write_bytes(b"of an unfinished run")
     assert not is_trained(second)
 
@@ -202,7 +236,7 @@ def test_a_temperature_that_is_chosen_is_that_of_validation(home: Path, few: Spl
         own = results["sweep"][SWEEP.index(chosen)]
         assert results["test"]["rmse_ab"]["mean"] == pytest.approx(own["rmse_ab"]["mean"])
         # As if the default had been another one: it is chosen again.
-        set_temperature(files.best, 0.7)
+        set_temperature(files.tested, 0.7)
 
 
 def test_a_net_of_other_images_is_tested_on_these_as_well(home: Path, few: Splits) -> None:
@@ -212,7 +246,7 @@ def test_a_net_of_other_images_is_tested_on_these_as_well(home: Path, few: Split
     experiment = dataclasses.replace(experiment, data=other)
     found = r._test_others(experiment, tiny.vivid_model(), few.test)["also_tested"]
     assert "missing" in found["simplified"]
-    path = tiny.save_tiny(run_files(get_experiment("simplified", "quick")).best)
+    path = tiny.save_tiny(run_files(get_experiment("simplified", "quick")).tested)
     found = r._test_others(experiment, tiny.vivid_model(), few.test)["also_tested"]
     _assert_tested(found["simplified"], load_model(path), few.test)
 

@@ -24,7 +24,8 @@ pytestmark = pytest.mark.usefixtures("light")
 
 NAMES = [
     *STUDY_A,
-    *STUDY_A_VARIANTS,
+    *(name for name, variant in STUDY_A_VARIANTS.items() if "quick" in variant.scales),
+    "rebalanced-smooth-ab",
     *(f"{name}-seed{seed}" for seed in (1, 2) for name in REPEATED),
 ]
 QUIET = FitOptions()
@@ -36,16 +37,16 @@ def test_a_study_loads_what_is_there_and_names_the_rest(home: Path) -> None:
     there = ("simplified-seed2", "simplified", "euclidean")
     for name in there:
         files = run_files(experiments[name])
-        save_results({"run": name}, files.results)
-        tiny.save_tiny(files.best)
+        save_results({"run": name, "experiment": {"tested": "last"}}, files.results)
+        tiny.save_tiny(files.last)
     study = s.run_study_a("quick", train=False)
     # In the order of the study, whatever was trained first.
     assert list(study.results) == list(reversed(there))
-    assert study.results["simplified"] == {"run": "simplified"}
+    assert study.results["simplified"]["run"] == "simplified"
     assert list(study.missing) == [name for name in NAMES if name not in there]
     assert "train rebalanced-ours --scale quick --seed 1" in study.missing["rebalanced-ours-seed1"]
-    best = run_files(experiments["simplified"]).best
-    tiny.assert_same_bits(study.model("simplified").state_dict(), tiny.weights(best))
+    last = run_files(experiments["simplified"]).last
+    tiny.assert_same_bits(study.model("simplified").state_dict(), tiny.weights(last))
 
 
 def test_a_study_has_only_the_experiments_of_its_scale() -> None:
@@ -89,6 +90,7 @@ def test_results_that_come_with_the_project_are_shown_from_another_home(
     """COLORIZE_HOME may be an empty folder on Drive."""
     checkpoints = Path(__file__).parents[2] / "CHECKPOINTS"
     monkeypatch.setattr(paths, "shipped_checkpoints", lambda: checkpoints)
-    study = s.run_study("small", train=False, experiments={"simplified": STUDY_A["simplified"]})
-    assert study.results["simplified"]["test"]["n"] == 812
-    assert study.model("simplified").config["width"] == 0.5
+    study = s.run_study("small", train=False, experiments=STUDY_A)
+    assert study.results["euclidean"]["test"]["n"] == 812
+    assert study.model("euclidean").config["width"] == 0.5
+    assert "rebalanced-ours" in study.missing, "only the smoothed one was trained"

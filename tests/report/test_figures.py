@@ -29,13 +29,18 @@ EXAMPLES = [LabelledExample(IMAGE, IMAGE, IMAGE, said, 0.5, "a") for said in ("a
 FILES = sorted((Path(__file__).parents[2] / "CHECKPOINTS").rglob("*.json"))
 LOADED = {path.stem: load_results(path) for path in FILES}
 RESULTS = {name: result for name, result in LOADED.items() if "experiment" in result}
-VEHICLES = {name: RESULTS[name] for name in ("euclidean", "simplified", "simplified-seed1")}
+VEHICLES = {
+    name: RESULTS[name]
+    for name in ("euclidean", "simplified-smooth-ab", "simplified-smooth-ab-seed1")
+}
 
 FIGURES: dict[str, Callable[[], Figure]] = {
     "bins": lambda: f.bins_figure(CENTERS),
     "distribution": lambda: f.distribution_figure(UNIFORM, CENTERS),
     "prior": lambda: f.prior_figure({"p": PRIOR}, CENTERS, {"p": class_weights(PRIOR)}),
-    "curves": lambda: f.learning_curves({n: VEHICLES[n] for n in ("euclidean", "simplified")}),
+    "curves": lambda: f.learning_curves(
+        {n: VEHICLES[n] for n in ("euclidean", "simplified-smooth-ab")}
+    ),
     "differences": lambda: f.metric_differences(VEHICLES, ["rmse_ab", "psnr"]),
     "temperature": lambda: f.temperature_curves(VEHICLES),
     "ablation": lambda: f.ablation_figure(RESULTS, "ncd"),
@@ -53,8 +58,10 @@ def test_it_is_drawn_and_saved(name: str, tmp_path: Path) -> None:
 
 
 def test_differences_from_grey_are_those_of_the_results() -> None:
-    figure = f.metric_differences({"simplified": RESULTS["simplified"]}, ["rmse_ab"])
-    result: dict[str, Any] = RESULTS["simplified"]
+    figure = f.metric_differences(
+        {"simplified-smooth-ab": RESULTS["simplified-smooth-ab"]}, ["rmse_ab"]
+    )
+    result: dict[str, Any] = RESULTS["simplified-smooth-ab"]
     change = result["test"]["rmse_ab"]["mean"] - result["grey"]["rmse_ab"]["mean"]
     drawn = [float(np.asarray(line.get_xdata())[0]) for line in figure.axes[0].get_lines()]
     assert any(abs(x - change) < 1e-3 for x in drawn)

@@ -11,9 +11,11 @@ from scipy import stats
 
 from colorize.report.statistics import (
     Difference,
+    decided,
     difference,
     group_by_experiment,
     paired_difference,
+    partial_rank_correlation,
     seed_variance,
 )
 
@@ -28,14 +30,17 @@ def _difference(results: Results, name: str, baseline: str, metric: str) -> Diff
 
 def test_images_are_compared_in_pairs(study_a: Results) -> None:
     """One run each: the interval is that of the paired t test over the test images."""
-    del study_a["simplified-seed1"]
-    one, other = (study_a[n]["test"]["images"]["rmse_ab"] for n in ("simplified", "euclidean"))
-    found = _difference(study_a, "simplified", "euclidean", "rmse_ab")
+    del study_a["simplified-smooth-ab-seed1"]
+    one, other = (
+        study_a[n]["test"]["images"]["rmse_ab"] for n in ("simplified-smooth-ab", "euclidean")
+    )
+    found = _difference(study_a, "simplified-smooth-ab", "euclidean", "rmse_ab")
     low, high = stats.ttest_rel(one, other).confidence_interval(0.95)
     assert (found.low, found.high) == pytest.approx((low, high), abs=0.01)
     assert found.mean == pytest.approx(np.mean(one) - np.mean(other), abs=1e-3)
-    back = _difference(study_a, "euclidean", "simplified", "rmse_ab")
-    assert back == pytest.approx((-found.mean, -found.high, -found.low))
+    back = _difference(study_a, "euclidean", "simplified-smooth-ab", "rmse_ab")
+    assert back == pytest.approx((-found.mean, -found.high, -found.low, found.p))
+    assert found.p == pytest.approx(stats.ttest_rel(one, other).pvalue, rel=0.05, abs=1e-9)
 
 
 def test_seeds_are_compared_in_pairs_where_each_divides_the_images_anew(fruit: Results) -> None:
@@ -45,12 +50,13 @@ def test_seeds_are_compared_in_pairs_where_each_divides_the_images_anew(fruit: R
     )
     low, high = stats.ttest_rel(one, other).confidence_interval(0.95)
     found = _difference(fruit, "ncd-joint", "ncd-color", "rmse_ab")
-    assert found == pytest.approx((np.mean(one) - np.mean(other), low, high))
+    p = stats.ttest_rel(one, other).pvalue
+    assert found == pytest.approx((np.mean(one) - np.mean(other), low, high, p))
 
 
 def test_another_training_widens_the_interval(results: Results) -> None:
     """Without values of single images it is scipy's test of two groups."""
-    names = ("simplified", "rebalanced-ours")
+    names = ("simplified-smooth-ab", "rebalanced-ours-smooth-ab")
     runs = {f"{n}{end}": results[f"{n}{end}"] for n in names for end in ("", "-seed1", "-seed2")}
     both = _difference(runs, *names, "rmse_ab")
     alone = _difference({n: runs[n] for n in names}, *names, "rmse_ab")
@@ -58,8 +64,9 @@ def test_another_training_widens_the_interval(results: Results) -> None:
     for run in runs.values():
         run["test"]["images"] = {}
     groups = [[r["test"]["rmse_ab"]["mean"] for r in g] for g in group_by_experiment(runs).values()]
-    expected = stats.ttest_ind(*groups).confidence_interval(0.95)
-    assert tuple(_difference(runs, *names, "rmse_ab"))[1:] == pytest.approx(tuple(expected))
+    test = stats.ttest_ind(*groups)
+    expected = (*test.confidence_interval(0.95), test.pvalue)
+    assert tuple(_difference(runs, *names, "rmse_ab"))[1:] == pytest.approx(expected)
     variance, freedom = seed_variance(runs, "rmse_ab")
     assert freedom == 4
     assert variance == pytest.approx(np.mean([np.var(group, ddof=1) for group in groups]))
@@ -78,7 +85,7 @@ def test_no_interval_where_nothing_tells_how_far_chance_goes(study_a: Results) -
 @pytest.mark.parametrize("change", ["images", "metric", "run"])
 def test_no_difference_of_what_cannot_be_compared(change: str, study_a: Results) -> None:
     if change == "images":
-        study_a["euclidean"]["data"]["test"]["names_sha256"] = "0" * 64
+        study_a["euclidean"]["data"]["test"]["content_sha256"] = "0" * 64
     elif change == "metric":
         del study_a["euclidean"]["test"]["psnr"]
     else:
@@ -90,12 +97,35 @@ def test_no_difference_of_what_cannot_be_compared(change: str, study_a: Results)
 def test_other_images_are_compared_where_the_baseline_was_tested_on_them(
     results: Results, fruit: Results
 ) -> None:
-    names = ("simplified-final", "simplified")
-    final = results["simplified-final"]
-    one, other = (t["images"]["psnr"] for t in (final["test"], final["also_tested"]["simplified"]))
+    names = ("simplified-final-smooth-ab", "simplified-smooth-ab")
+    final = results[names[0]]
+    one, other = (t["images"]["psnr"] for t in (final["test"], final["also_tested"][names[1]]))
     runs = {name: results[name] for name in names}
     found = _difference(runs, *names, "psnr")
     assert found.mean == pytest.approx(np.mean(one) - np.mean(other), abs=1e-3)
     assert difference(runs, *reversed(names), "psnr") is None
     # Study B's split has other test images than the rest of its runs.
     assert difference(fruit, "ncd-tail", "ncd-joint", "rmse_ab") is None
+
+
+def test_of_many_differences_only_some_stand() -> None:
+    """Alone four of the five are below 5 %."""
+    assert decided([0.001, math.nan, 0.04, 0.03, 0.045, 0.9]) == [
+        *(True, False, False, False, False, False)
+    ]
+    assert decided([0.001, 0.01, 0.02]) == [True] * 3 and decided([math.nan]) == [False]
+
+
+def test_what_is_known_already_is_no_correlation() -> None:
+    """Both follow the third; alone they are related, beyond it they are not."""
+    rng = np.random.default_rng(0)
+    given, x_noise, y_noise = rng.normal(size=(3, 2000))
+    x, y = (given + 0.5 * noise for noise in (x_noise, y_noise))
+    assert stats.spearmanr(x, y).statistic > 0.7
+    partial = partial_rank_correlation(x.tolist(), y.tolist(), given.tolist())
+    assert partial.low < 0 < partial.high and partial.high - partial.low < 0.1
+    # Against the correlation of what linear regressions on the ranks leave.
+    ranks = [stats.rankdata(values) for values in (x, y, given)]
+    left = [r - np.polyval(np.polyfit(ranks[2], r, 1), ranks[2]) for r in ranks[:2]]
+    assert partial.mean == pytest.approx(np.corrcoef(left)[0, 1])
+    assert math.isnan(partial_rank_correlation([1.0, 1.0], [1.0, 2.0], [1.0, 2.0]).mean)

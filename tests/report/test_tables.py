@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from typing import Any
 
 import numpy as np
 import pytest
 
+from colorize import paths
 from colorize.errors import DataError
+from colorize.evaluation.results import load_results
 from colorize.experiments.catalog import EXPERIMENTS
-from colorize.report import cards, failures
+from colorize.experiments.presets import TINY_DOGS, TINY_VEHICLES
+from colorize.report import cards, cells, failures
 from colorize.report import tables as t
 
 Results = dict[str, dict[str, Any]]
@@ -32,8 +37,8 @@ def test_metrics_are_those_of_the_results(study_a: Results) -> None:
     field = _rows(t.field_table(study_a))
     assert {*study_a, "grey", "truth", "euclidean, last step"} <= rows.keys()
     for name, result in study_a.items():
-        for key in t.ERROR_METRICS:
-            cell, digits = rows[name][t.METRICS[key].title], t.METRICS[key].digits
+        for key in cells.ERROR_METRICS:
+            cell, digits = rows[name][cells.METRICS[key].title], cells.METRICS[key].digits
             assert _number(cell) == pytest.approx(result["test"][key]["mean"], abs=10**-digits)
             std = result["test"][key]["std"]
             assert float(cell.split("±")[1]) == pytest.approx(std, abs=10**-digits)
@@ -56,13 +61,14 @@ def test_what_was_not_measured_is_empty_or_said(study_a: Results, fruit: Results
 
 
 def test_other_nets_on_the_same_images_have_rows(results: Results) -> None:
-    rows = _rows(t.metrics_table({"simplified-final": results["simplified-final"]}))
-    also = results["simplified-final"]["also_tested"]["simplified"]["psnr"]["mean"]
-    assert _number(rows["simplified, same images"]["PSNR [dB]"]) == pytest.approx(also, abs=0.01)
+    name, other = "simplified-final-smooth-ab", "simplified-smooth-ab"
+    rows = _rows(t.metrics_table({name: results[name]}))
+    also = results[name]["also_tested"][other]["psnr"]["mean"]
+    assert _number(rows[f"{other}, same images"]["PSNR [dB]"]) == pytest.approx(also, abs=0.01)
 
 
 def test_means_and_deviations_over_the_seeds(fruit: Results) -> None:
-    rows = _rows(t.seeds_table(fruit, t.ABLATION_METRICS))
+    rows = _rows(t.seeds_table(fruit, t.ABLATION_METRICS, 20))
     values = [
         100 * fruit[f"ncd-joint{end}"]["test"]["top1"]["mean"] for end in ("", "-seed1", "-seed2")
     ]
@@ -70,34 +76,72 @@ def test_means_and_deviations_over_the_seeds(fruit: Results) -> None:
     assert mean == pytest.approx(np.mean(values), abs=0.1)
     assert std == pytest.approx(np.std(values, ddof=1), abs=0.1)
     assert rows["ncd-joint"]["seeds"] == "3" and rows["ncd-class"]["RMSE ab"] == ""
-    assert len(rows) == len(fruit) / 3 + 1 and "±" in rows["grey"]["RMSE ab"]
+    assert rows["chance, 20 classes"]["top-5 [%]"] == "25.0"
+    assert len(rows) == len(fruit) / 3 + 2 and "±" in rows["grey"]["RMSE ab"]
 
 
 def test_differences_from_the_baseline(study_a: Results) -> None:
     rows = _rows(t.differences_table(study_a))
     # The baseline of "unbalanced" is not among them, "euclidean" has none.
-    assert list(rows) == ["simplified"] and rows["simplified"]["baseline"] == "rebalanced-ours"
-    found = t.difference(study_a, "simplified", "rebalanced-ours", "psnr")
-    cell = rows["simplified"]["PSNR [dB]"].replace("[", "").replace("]", "").replace(",", "")
-    assert [float(part) for part in cell.split()] == pytest.approx(list(found or ()), abs=0.01)
+    name, baseline = "simplified-smooth-ab", "rebalanced-ours-smooth-ab"
+    assert list(rows) == [name] and rows[name]["baseline"] == baseline
+    expected = t.difference(study_a, name, baseline, "psnr")
+    cell = re.sub(r"[][,*=]", "", rows[name]["PSNR [dB]"])
+    numbers = [float(part) for part in cell.split()]
+    assert numbers == pytest.approx(list(expected or ())[:3], abs=0.01)
+
+
+def test_differences_that_stand_and_that_are_none(study_a: Results) -> None:
+    """A run against itself with a little noise, and with much added."""
+    rng = np.random.default_rng(0)
+    one = study_a["euclidean"]
+    pairs = {"same": "euclidean", "worse": "euclidean"}
+    runs = {"euclidean": one}
+    for name, added in (("same", 0.0), ("worse", 3.0)):
+        runs[name] = copy.deepcopy(one)
+        runs[name]["experiment"]["name"] = name
+        test = runs[name]["test"]
+        values = np.array(test["images"]["rmse_ab"]) + added
+        test["images"]["rmse_ab"] = (values + rng.normal(0, 1, len(values))).tolist()
+        test["rmse_ab"]["mean"] = float(np.mean(test["images"]["rmse_ab"]))
+    text = t.differences_table(runs, ["rmse_ab"], pairs)
+    rows = _rows(text)
+    assert rows["same"]["RMSE ab"].endswith("=") and "**" not in rows["same"]["RMSE ab"]
+    assert rows["worse"]["RMSE ab"].startswith("**+") and "=" not in rows["worse"]["RMSE ab"]
+    assert "1 of 2" in text
+
+
+def test_what_a_model_knows_beyond_its_answers_to_other_images(study_a: Results) -> None:
+    shuffled = study_a["euclidean"]["baselines"]["shuffled"]
+    rows = _rows(t.baselines_table(study_a))
+    cells_of = rows["euclidean"]
+    gain = study_a["euclidean"]["test"]["auc_rebalanced"]["value"]
+    gain -= shuffled["auc_rebalanced"]["value"]
+    assert _number(cells_of["gain"]) == pytest.approx(100 * gain, abs=0.06)
+    assert rows.keys() < study_a.keys(), "of further seeds there are no weights"
+    assert any(name.startswith("constant") for name in _rows(t.field_table(study_a)))
 
 
 def test_what_a_classifier_of_color_makes_of_other_colors(fruit: Results) -> None:
     rows = _rows(t.inputs_table(fruit, "ncd-class-true"))
-    assert list(rows)[:2] == ["true color", "grey"]
+    assert list(rows)[1:3] == ["true color", "grey"]
     changes = [
         100 * (run["inputs"]["ncd-joint"]["top1"]["mean"] - run["inputs"]["grey"]["top1"]["mean"])
         for name, run in fruit.items()
         if name.startswith("ncd-class-true")
     ]
-    cell = rows["colored by ncd-joint"]["top-1 [%] against grey"]
-    assert _number(cell) == pytest.approx(np.mean(changes), abs=0.1)
+    colored = rows["colored by ncd-joint"]
+    assert _number(colored["top-1 [%] against grey"]) == pytest.approx(np.mean(changes), abs=0.1)
+    # What coloring first loses against learning to read grey.
+    lost = _number(colored["top-1 [%] against the one trained on grey"])
+    on_grey = rows["grey, and was trained on it (ncd-class)"]["top-1 [%]"]
+    assert lost == pytest.approx(_number(colored["top-1 [%]"]) - _number(on_grey), abs=0.11)
     with pytest.raises(DataError, match="dogs-class-true"):
         t.inputs_table(fruit, "dogs-class-true")
 
 
 def test_failures_are_images_that_have_much_of_something(study_a: Results) -> None:
-    result = study_a["simplified"]
+    result = study_a["simplified-smooth-ab"]
     images = result["test"]["images"]
     busiest = np.argsort(images["busyness"], kind="stable")[-(len(images["busyness"]) // 4) :]
     error = np.array(images["rmse_ab"])
@@ -112,7 +156,7 @@ def test_failures_are_images_that_have_much_of_something(study_a: Results) -> No
 
 
 def test_classes_have_names(study_a: Results) -> None:
-    rows = _rows(failures.classes_table("simplified", study_a["simplified"], 2))
+    rows = _rows(failures.classes_table("simplified", study_a["simplified-smooth-ab"], 2))
     errors = [float(row["RMSE ab, simplified"]) for row in rows.values()]
     assert len(rows) == 4 and errors == sorted(errors, reverse=True)
     assert not any(name.startswith("n0") for name in rows)
@@ -122,13 +166,17 @@ def test_classes_have_names(study_a: Results) -> None:
 
 
 def test_the_table_of_experiments() -> None:
-    rows = _rows(t.experiments_table({name: vars(e) for name, e in EXPERIMENTS.items()}))
+    trained = {"euclidean": load_results(paths.shipped_checkpoints() / "euclidean.json")}
+    experiments = {name: vars(e) for name, e in EXPERIMENTS.items()}
+    rows = _rows(t.experiments_table(experiments, trained))
+    assert rows["`euclidean`"]["trained"].startswith("bfloat16")
+    assert rows["`simplified`"]["trained"] == "not trained yet"
     for name, experiment in EXPERIMENTS.items():
         assert rows[f"`{name}`"]["baseline"] == (experiment.baseline or "")
         assert rows[f"`{name}`"]["claim"] == experiment.claim
 
 
-@pytest.mark.parametrize("name", ["euclidean", "simplified-final", "photo", "joint-ncd"])
+@pytest.mark.parametrize("name", ["euclidean", "simplified-final-smooth-ab", "photo", "joint-ncd"])
 def test_a_card_has_what_its_checkpoint_stands_on(name: str, results: Results) -> None:
     result = results[name]
     text = cards.card(result)
@@ -153,3 +201,25 @@ def test_a_table_of_what_was_only_measured(results: Results) -> None:
     result = results["photo-tried-lambda-0.8"]
     assert t.protocol({"mine": result}).startswith(f"n = {result['test']['n']} images; ")
     assert _rows(t.metrics_table({"mine": result})).keys() >= {"mine", "grey"}
+
+
+def test_the_final_nets_by_subject(results: Results) -> None:
+    name, other = "simplified-final-smooth-ab", "simplified-smooth-ab"
+    final = results[name]
+    classes = sorted(final["experiment"]["data"]["classes"])
+    subjects = {"vehicles": TINY_VEHICLES, "dogs": TINY_DOGS}
+    text = failures.subjects_table({name: final}, subjects)
+    rows = [[cell.strip() for cell in line[1:-1].split("|")] for line in text.splitlines()[2:]]
+    total = 0
+    for row in rows:
+        if row[1] == other:
+            members = subjects[row[2]]
+            labels = final["test"]["images"]["label"]
+            chosen = [i for i, label in enumerate(labels) if classes[int(label)] in members]
+            for cell, test in zip(
+                row[4:6], (final["test"], final["also_tested"][other]), strict=True
+            ):
+                values = [test["images"]["rmse_ab"][i] for i in chosen]
+                assert float(cell) == pytest.approx(np.mean(values), abs=0.01)
+            total += int(row[3])
+    assert total == final["test"]["n"]
