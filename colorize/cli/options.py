@@ -20,8 +20,9 @@ HELP = """Color photos:
   colorize photos -o colored            a folder and all below it; without -o into photos-color
   colorize - < photo.jpg > out.png      standard input to standard output
 
-Results are 8-bit sRGB, also of 16-bit photos. EXIF, transparency and an sRGB profile are kept if
-the format can hold them; pixels with another profile are converted to sRGB.
+Results are sRGB of 8 bits, or of 16 by --depth 16. Transparency, resolution, EXIF, XMP, IPTC, texts
+and an sRGB profile are kept if the format can hold them; pixels with another profile are converted
+to sRGB. XMP says that the color is computed, and by what.
 
 What is done is not done again: a result is made anew, and replaced, when its photo, the model, an
 option or the version of colorize changed. A file .colorize.jsonl beside the results records what
@@ -34,8 +35,8 @@ Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
                    colorize results
 (each has its own --help)"""
 
-_SETTINGS = ("temperature", "saturation", "size", "upsampling", "samples", "seed")
-_DEFAULTS = {"saturation": 1.0, "upsampling": "bilateral"}
+_SETTINGS = ("temperature", "saturation", "size", "upsampling", "samples", "seed", "depth")
+_DEFAULTS = {"saturation": 1.0, "upsampling": "bilateral", "depth": 8}
 
 
 def parse(arguments: list[str]) -> argparse.Namespace:
@@ -63,6 +64,8 @@ def recorded_settings(options: argparse.Namespace) -> dict[str, Any]:
     else:
         settings.setdefault("seed", 0)
     settings = {k: v for k, v in settings.items() if _DEFAULTS.get(k) != v}
+    if options.compare:
+        settings["compare"] = True
     settings |= {"model": Path(options.model).stem, "version": __version__}
     weights = options.weights or _checkpoint(options.model)
     if weights is not None:
@@ -153,7 +156,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--size", type=_count, help="short side in pixels to which the net's input is reduced")
     add("--upsampling", choices=("bilateral", "bilinear"), help="of color; default: bilateral")
-    add("--device", type=_name, help="cuda, mps or cpu; default: the first of them that is here")
+    add("--depth", type=int, choices=(8, 16), help="bits a channel; 16 for PNG and TIFF")
+    add("--compare", action="store_true", help="write before and after side by side: NAME-compare")
+    add("--only-grey", action="store_true", help="leave color photos alone; sepia counts as grey")
+    add(
+        "--device",
+        type=_name,
+        default="auto",
+        help="cuda, mps or cpu; auto, the default, is the first of them that is here",
+    )
+    add("--json", action="store_true", help="print a report for programs in place of the names")
     add("-q", "--quiet", action="store_true", help="print errors only")
     add("--version", action="version", version=f"colorize {__version__}")
     return parser

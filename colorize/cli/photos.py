@@ -3,40 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import errno
 import io
-import shutil
+import json
 import sys
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
 from colorize import storage
 from colorize.cli.console import put, say
 from colorize.cli.options import parse, prediction_settings, recorded_settings
+from colorize.cli.outcome import SUMMARY, Outcome, explain, is_full, listed
 from colorize.cli.plan import PIPE, InputPhoto, Inputs, find_inputs, names_several
-from colorize.cli.targets import Chooser, Targets, choose_destination
-from colorize.errors import ColorizeError, InputError
+from colorize.cli.targets import Chooser, Targets, check_depth, choose_destination
+from colorize.errors import InputError
+from colorize.photo.metadata import read_made
 
 if TYPE_CHECKING:
     import numpy as np
 
     from colorize.models import Colorizer
     from colorize.photo.files import Photo
-
-_MOST_NAMES = 10
-_SUMMARY = {
-    "colored": "colored",
-    "done": "colored already",
-    "result": "results of an earlier run left out",
-    "failed": "failed",
-    "not tried": "not tried",
-}
 
 
 def color_photos(arguments: list[str]) -> int:
@@ -48,24 +39,16 @@ def color_photos(arguments: list[str]) -> int:
     inputs = find_inputs(options.photos)
     if options.hint and len(inputs.photos) > 1:
         raise InputError(f"--hint: expected one photo to color, got {len(inputs.photos)}")
+    for problem in inputs.problems:
+        say(problem)
+    if not inputs.photos and inputs.problems:
+        options.output = None  # not at fault
     batch = Batch(options, inputs)
     try:
-        if inputs.photos:
-            batch.color_all()
+        batch.color_all()
     finally:
         batch.report()
     return 1 if batch.has_failed else 0
-
-
-@dataclass
-class Outcome:
-    """What became of a photo; ``status`` is a key of ``_SUMMARY``."""
-
-    photo: str
-    status: str
-    results: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    error: str | None = None
 
 
 class Batch:
@@ -74,24 +57,22 @@ class Batch:
     def __init__(self, options: argparse.Namespace, inputs: Inputs) -> None:
         self._options, self._inputs = options, inputs
         self.outcomes: list[Outcome] = []
-        self._disk_is_full = False
+        self._diskis_full = False
+        destination = choose_destination(options, several=names_several(options.photos))
+        check_depth(destination.suffix, options.depth)
+        self._chooser = Chooser(destination, inputs.photos, options.overwrite)
+        self._recorded = recorded_settings(options)
 
     def color_all(self) -> None:
         """Color one photo after the other. A model that cannot be loaded ends the run."""
         options, photos = self._options, self._inputs.photos
-        several = names_several(options.photos)
-        destination = choose_destination(
-            options.output, options.suffix, options.samples, several=several
-        )
-        self._chooser = Chooser(destination, photos, options.overwrite)
-        self._recorded = recorded_settings(options)
         hidden = len(photos) == 1 or options.quiet or sys.stderr is None
         # None: no bar when standard error is no terminal.
         for photo in tqdm(photos, unit="photo", disable=True if hidden else None):
             outcome = self._color(photo)
             self.outcomes.append(outcome)
             self._tell(outcome)
-            if self._disk_is_full:
+            if self._diskis_full:
                 say("the disk is full: the run ends")
                 return
 
@@ -100,28 +81,37 @@ class Batch:
         """Whether a photo could not be colored, or there was nothing to color but results."""
         counts = Counter(outcome.status for outcome in self.outcomes)
         only_results = counts["result"] == len(self.outcomes) > 0
-        return bool(self._inputs.problems or counts["failed"] or self._disk_is_full or only_results)
+        return bool(self._inputs.problems or counts["failed"] or self._diskis_full or only_results)
 
     def report(self) -> None:
-        """Say what was not done and why, and sum up."""
-        for problem in self._inputs.problems:
-            say(problem)
+        """Say what was left out and why, and sum up."""
+        counts = Counter(outcome.status for outcome in self.outcomes)
+        counts["failed"] += len(self._inputs.problems)
+        counts["not tried"] = len(self._inputs.photos) - len(self.outcomes)
+        if self._options.json:
+            put(json.dumps({**self._as_values(), "counts": {key: counts[key] for key in SUMMARY}}))
         if self._options.quiet:
             return
         by_reason: dict[str, list[str]] = {}
         for name, reason in self._inputs.left_out:
             by_reason.setdefault(reason, []).append(name)
         for reason, names in sorted(by_reason.items()):
-            say(f"left out: {len(names)} ({reason}): {_listed(names)}")
-        counts = Counter(outcome.status for outcome in self.outcomes)
-        for status in ("done", "result"):
+            say(f"left out: {len(names)} ({reason}): {listed(names)}")
+        for status in ("done", "result", "color"):
             names = [outcome.photo for outcome in self.outcomes if outcome.status == status]
             if names:
-                say(f"{_SUMMARY[status]}: {_listed(names)}")
-        counts["failed"] += len(self._inputs.problems)
-        counts["not tried"] = len(self._inputs.photos) - len(self.outcomes)
-        parts = [f"{counts[key]} {text}" for key, text in _SUMMARY.items() if counts[key]]
+                say(f"{SUMMARY[status]}: {listed(names)}")
+        parts = [f"{counts[key]} {text}" for key, text in SUMMARY.items() if counts[key]]
         say(", ".join(parts) or "nothing to color")
+
+    def _as_values(self) -> dict[str, Any]:
+        """Give the report as values of JSON."""
+        return {
+            "settings": self._recorded,
+            "photos": [asdict(outcome) for outcome in self.outcomes],
+            "problems": self._inputs.problems,
+            "left_out": [rejected._asdict() for rejected in self._inputs.left_out],
+        }
 
     def _color(self, photo: InputPhoto) -> Outcome:
         """Color one photo, unless its results are there; any error becomes its outcome."""
@@ -132,25 +122,24 @@ class Batch:
             if targets is None or not targets.missing:
                 return outcome
             original = _read(content, outcome)
-            if original.metadata.made is not None:
-                outcome.status = "result"
+            if self._is_left_alone(original, outcome):
                 return outcome
         except Exception as error:  # noqa: BLE001 - one photo never ends the others
-            outcome.error = _explain(error, photo)
+            outcome.error = explain(error, photo)
             return outcome
         model = self._model
         try:
             self._write(original, model, targets, outcome)
         except Exception as error:  # noqa: BLE001
-            outcome.error = _explain(error, photo)
-            self._disk_is_full = _is_full(error, targets.paths[0].parent)
+            outcome.error = explain(error, photo)
+            self._diskis_full = is_full(error, targets.paths[0].parent)
         return outcome
 
     def _choose(self, photo: InputPhoto, content: bytes | Path, outcome: Outcome) -> Targets | None:
         """Choose where the results go; None for a photo that is a result itself."""
         if isinstance(content, bytes):
             sha256 = storage.sha256_bytes(content)
-        elif self._chooser.find_made(photo.path) is not None:
+        elif self._chooser.find_made(photo.path) or read_made(photo.path):
             outcome.status = "result"
             return None
         else:
@@ -164,17 +153,32 @@ class Batch:
     def _write(self, original: Photo, model: Colorizer, targets: Targets, outcome: Outcome) -> None:
         from colorize.photo.files import write_photo
 
-        colored = _predict(original, model, self._options)
         outcome.notes += original.notes
-        for path, rgb in zip(targets.paths, colored, strict=True):
+        pictures = [(rgb, original) for rgb in _predict(original, model, self._options)]
+        if self._options.compare:
+            pictures.append(_side_by_side(original, [rgb for rgb, _ in pictures]))
+        for path, (rgb, photo) in zip(targets.paths, pictures, strict=True):
             if path in targets.missing:
                 record = self._chooser.record(path.parent)
                 outcome.notes += write_photo(
-                    rgb, original, path, path.suffix, made=targets.made, record=record
+                    rgb, photo, path, path.suffix, made=targets.made, record=record
                 )
-                if not self._options.quiet:
+                if not (self._options.quiet or self._options.json):
                     put(str(path))
         outcome.status = "colored"
+
+    def _is_left_alone(self, original: Photo, outcome: Outcome) -> bool:
+        """Whether a photo is a result itself, or has colors that are to stay."""
+        from colorize.photo.tint import has_color
+
+        if original.metadata.made is not None:
+            outcome.status = "result"
+        elif has_color(original.rgb):
+            if self._options.only_grey:
+                outcome.status = "color"
+            else:
+                outcome.notes.append("its own colors are replaced; --only-grey leaves such photos")
+        return outcome.status != "failed"
 
     @cached_property
     def _model(self) -> Colorizer:
@@ -189,10 +193,15 @@ class Batch:
 
 def _to_stdout(options: argparse.Namespace) -> None:
     """Write one photo to standard output, and nothing else."""
-    if len(options.photos) != 1 or options.samples is not None:
-        raise InputError("standard output takes one photo, without --samples")
+    more = options.samples, options.compare, options.json, options.only_grey
+    if len(options.photos) != 1 or any(more):
+        raise InputError(
+            "standard output takes one photo, without --samples, --compare, --json, --only-grey"
+        )
     if sys.stdout.isatty():
         raise InputError("expected standard output to go to a file or program, got the terminal")
+    suffix = options.suffix or ".png"
+    check_depth(suffix, options.depth)
     inputs = find_inputs(options.photos)
     if inputs.problems or len(inputs.photos) != 1:
         raise InputError(inputs.problems[0] if inputs.problems else "expected one photo")
@@ -208,7 +217,7 @@ def _to_stdout(options: argparse.Namespace) -> None:
     (rgb,) = _predict(original, _load(options), options)
     encoded = io.BytesIO()
     made = Made(None if photo.piped else photo.path.name, sha256, recorded_settings(options))
-    notes = write_photo(rgb, original, encoded, options.suffix or ".png", made=made)
+    notes = write_photo(rgb, original, encoded, suffix, made=made)
     for note in [] if options.quiet else [*original.notes, *notes]:
         say(f"{photo.path}: {note}")
     sys.stdout.buffer.write(encoded.getbuffer())
@@ -227,7 +236,7 @@ def _load(options: argparse.Namespace) -> Colorizer:
     from colorize.photo.prediction import find_device
 
     model = fuse_conv_bn(load_model(options.model, weights=options.weights))
-    return model.to(find_device(options.device))
+    return model.to(find_device(None if options.device == "auto" else options.device))
 
 
 def _predict(photo: Photo, model: Colorizer, options: argparse.Namespace) -> list[np.ndarray]:
@@ -237,28 +246,13 @@ def _predict(photo: Photo, model: Colorizer, options: argparse.Namespace) -> lis
     return [colored] if options.samples is None else [*colored]
 
 
-def _explain(error: Exception, photo: InputPhoto) -> str:
-    """Say in one line what an error means for a photo."""
-    if isinstance(error, ColorizeError):
-        return str(error).removeprefix(f"{photo.path}: ")
-    if isinstance(error, MemoryError) or "memory" in str(error):
-        return "there is not enough memory for it"
-    if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename or 'file'}: {error.strerror}"
-    text = str(error).splitlines()[0] if str(error) else "no message"
-    return f"{type(error).__name__}: {text}"
+def _side_by_side(original: Photo, colored: list[np.ndarray]) -> tuple[np.ndarray, Photo]:
+    """Put a photo and its results into one picture, with what surrounds the photo."""
+    import numpy as np
 
-
-def _is_full(error: Exception, folder: Path) -> bool:
-    if not isinstance(error, OSError):
-        return False
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return True
-    # Pillow's encoders give no number.
-    return error.errno is None and folder.is_dir() and shutil.disk_usage(folder).free < 1 << 16
-
-
-def _listed(names: Iterable[str]) -> str:
-    names = list(names)
-    more = len(names) - _MOST_NAMES
-    return ", ".join(names[:_MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+    pictures = [original.rgb.astype(colored[0].dtype), *colored]
+    if original.rgb.dtype == np.uint8 and colored[0].dtype == np.uint16:
+        pictures[0] *= 257
+    alpha = original.alpha
+    repeated = None if alpha is None else np.tile(alpha, (1, len(pictures)))
+    return np.concatenate(pictures, axis=1), replace(original, alpha=repeated)

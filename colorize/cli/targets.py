@@ -6,6 +6,7 @@ overwritten without ``--overwrite``, and input photos not even then.
 
 from __future__ import annotations
 
+import argparse
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -16,7 +17,7 @@ from typing import Any
 from colorize import storage
 from colorize.cli.plan import InputPhoto, is_folder
 from colorize.errors import InputError
-from colorize.photo.formats import OutputError, writable_suffixes
+from colorize.photo.formats import OutputError, deep_suffixes, writable_suffixes
 from colorize.photo.metadata import read_made
 from colorize.photo.record import Made, Record
 
@@ -33,12 +34,14 @@ class Destination:
         is_folder: whether ``output`` is a folder, which need not exist yet.
         suffix: of file names that are chosen here.
         samples: number of results of each photo; None for a single one.
+        compare: whether a comparison with the photo is written as well.
     """
 
     output: Path | None = None
     is_folder: bool = False
     suffix: str = ".png"
     samples: int | None = None
+    compare: bool = False
 
     @property
     def is_file(self) -> bool:
@@ -48,13 +51,11 @@ class Destination:
     def candidates(self, photo: InputPhoto) -> Iterator[list[Path]]:
         """Yield the paths of a photo's results: as wanted, then with -2, -3, ... in the names."""
         folder, stem = self._place(photo)
+        endings = [""] if self.samples is None else [f"-{i}" for i in range(1, self.samples + 1)]
+        endings += ["-compare"] if self.compare else []
         for number in itertools.count(1):
             again = "" if number == 1 else f"-{number}"
-            if self.samples is None:
-                yield [folder / _join(stem, again + self.suffix)]
-            else:
-                counted = [f"{again}-{i}{self.suffix}" for i in range(1, self.samples + 1)]
-                yield [folder / _join(stem, tail) for tail in counted]
+            yield [folder / _join(stem, again + ending + self.suffix) for ending in endings]
             if self.is_file:
                 return
 
@@ -78,22 +79,21 @@ class Destination:
         return self.output, stem + _MARK if beside else stem
 
 
-def choose_destination(
-    output: str | None, suffix: str | None, samples: int | None, *, several: bool
-) -> Destination:
-    """Interpret ``-o``, ``--format`` and ``--samples`` for one photo or for several."""
+def choose_destination(options: argparse.Namespace, *, several: bool) -> Destination:
+    """Interpret the options that decide about names, for one photo or for several."""
+    output, suffix, rest = options.output, options.suffix, (options.samples, options.compare)
     if suffix is not None and suffix not in writable_suffixes():
         known = ", ".join(known[1:] for known in writable_suffixes())
         raise InputError(f"--format: expected one of {known}, got {suffix[1:] or 'nothing'}")
     if output is None:
-        return Destination(None, False, suffix or ".png", samples)
+        return Destination(None, False, suffix or ".png", *rest)
     if not output:
         raise InputError("-o: expected a file or folder, got an empty name")
     path = Path(output)
     if several or is_folder(path) or output.endswith(("/", os.sep)):
         if os.path.lexists(path) and not is_folder(path):
             raise InputError(f"{path}: expected a folder for several photos, got a file")
-        return Destination(path, True, suffix or ".png", samples)
+        return Destination(path, True, suffix or ".png", *rest)
     if path.suffix.lower() not in writable_suffixes():
         raise InputError(
             f"{path}: expected a name ending in {', '.join(writable_suffixes())}, or an existing "
@@ -101,7 +101,13 @@ def choose_destination(
         )
     if suffix is not None and suffix != path.suffix.lower():
         raise InputError(f"{path}: expected an ending of --format {suffix[1:]}; leave one out")
-    return Destination(path, False, path.suffix, samples)
+    return Destination(path, False, path.suffix, *rest)
+
+
+def check_depth(suffix: str, depth: int | None) -> None:
+    """Refuse 16 bits in a format that holds 8."""
+    if depth == 16 and suffix.lower() not in deep_suffixes():
+        raise InputError(f"--depth 16: expected {', '.join(deep_suffixes())}, got {suffix}")
 
 
 @dataclass

@@ -9,14 +9,15 @@ from __future__ import annotations
 import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from colorize import storage
 from colorize.data.decode import decode, opened_header, read_bytes
-from colorize.photo.formats import Container, OutputError, find_container
+from colorize.photo.deep import save_png, save_tiff
+from colorize.photo.formats import Container, OutputError, deep_suffixes, find_container
 from colorize.photo.metadata import Metadata, read_metadata, save_options
 from colorize.photo.record import Made, Record
 
@@ -81,7 +82,7 @@ def write_photo(
     """Write a colored photo with the alpha, EXIF and profile of its original.
 
     Args:
-        rgb: (H, W, 3) uint8 sRGB.
+        rgb: (H, W, 3) uint8 or uint16 sRGB.
         photo: the original.
         target: a path, which is written whole or not at all; or an open file.
         suffix: one of ``writable_suffixes()``.
@@ -100,19 +101,40 @@ def write_photo(
             f"{container.name} holds at most {container.longest} pixels a side, got "
             f"{rgb.shape[1]}x{rgb.shape[0]}; choose another format"
         )
-    image, notes = _with_alpha(rgb, photo.alpha, container)
-    around, lost = save_options(photo.metadata, container, made)
-    around |= container.options
-    notes += lost
+    if rgb.dtype == np.uint16 and not container.deep:
+        raise OutputError(
+            f"{container.name}: expected 8 bits a channel, got 16; these are written as "
+            f"{', '.join(deep_suffixes())}"
+        )
+    around, notes = save_options(photo.metadata, container, made)
     if photo.icc is not None and container.icc:
         around["icc_profile"] = photo.icc
     if isinstance(target, Path):
         with storage.atomic_write(target) as temporary:
-            image.save(temporary, container.name, **around)
+            with temporary.open("w+b") as file:
+                notes += _save(rgb, photo.alpha, file, container, around)
             if record is not None and made is not None:
                 record.add(target.name, storage.sha256_file(temporary), made)
     else:
-        image.save(target, container.name, **around)
+        notes += _save(rgb, photo.alpha, target, container, around)
+    return notes
+
+
+def _save(
+    rgb: np.ndarray,
+    alpha: np.ndarray | None,
+    file: BinaryIO,
+    container: Container,
+    around: dict[str, Any],
+) -> list[str]:
+    """Encode pixels into a file; give notes on what the format cannot hold."""
+    if rgb.dtype == np.uint16:
+        if alpha is not None:
+            rgb = np.dstack((rgb, alpha if alpha.dtype == np.uint16 else alpha * np.uint16(257)))
+        (save_png if container.name == "PNG" else save_tiff)(rgb, file, **around)
+        return []
+    image, notes = _with_alpha(rgb, alpha, container)
+    image.save(file, container.name, **around, **container.options)
     return notes
 
 

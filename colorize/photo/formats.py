@@ -25,6 +25,7 @@ class Container:
     dpi: bool = False
     comment: bool = False
     texts: bool = False
+    deep: bool = False  # 16 bits a channel
     longest: int = _NO_LIMIT  # pixels
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -40,8 +41,8 @@ _JPEG = Container(
     options=_FINE,
 )
 _RICH = Container("WEBP", alpha=True, icc=True, most_exif=_NO_LIMIT, most_xmp=_NO_LIMIT)
-_PNG = replace(_RICH, name="PNG", iptc=True, dpi=True, texts=True)
-_TIFF = replace(_RICH, name="TIFF", iptc=True, dpi=True)
+_PNG = replace(_RICH, name="PNG", iptc=True, dpi=True, texts=True, deep=True)
+_TIFF = replace(_RICH, name="TIFF", iptc=True, dpi=True, deep=True)
 _WEBP = replace(_RICH, longest=16383, options={"lossless": True, "exact": True})
 _AVIF = replace(_RICH, name="AVIF", longest=65535, options=_FINE)
 _CONTAINERS = {
@@ -66,6 +67,11 @@ def writable_suffixes() -> list[str]:
     """List the file name endings of the formats that this Pillow can write."""
     Image.init()
     return [suffix for suffix, container in _CONTAINERS.items() if container.name in Image.SAVE]
+
+
+def deep_suffixes() -> list[str]:
+    """List the endings of the formats that are written at 16 bits a channel."""
+    return [suffix for suffix, container in _CONTAINERS.items() if container.deep]
 
 
 def find_container(suffix: str) -> Container:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import itertools
+import json
 import os
+import struct
 import subprocess
 import sys
 import time
@@ -13,6 +17,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.color
+import skimage.data
+import skimage.io
 import torch
 from helpers import tiny
 from helpers.tiny import light as light
@@ -20,9 +27,11 @@ from PIL import Image
 
 from colorize import paths
 from colorize.cli import main
+from colorize.cli.console import put
 from colorize.models import EuclideanModel
 from colorize.photo import record
 from colorize.photo.colorize import colorize_image
+from colorize.photo.metadata import read_made
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -148,6 +157,81 @@ def test_the_format_by_option(suffix: str) -> None:
             assert image.format == {"jpg": "JPEG", "webp": "WEBP", "tif": "TIFF"}[plain]
 
 
+def test_depth_of_16_bits_keeps_alpha_and_description() -> None:
+    values = np.arange(40 * 40, dtype=np.uint16).reshape(40, 40) * 40
+    Image.fromarray(values).save("deep.png", dpi=(600, 600))
+    picture = Image.fromarray(tiny.patches(1, 70)[0])
+    picture.putalpha(Image.linear_gradient("L").resize(picture.size))
+    picture.save("alpha.png", dpi=(600, 600))
+    for name, suffix in itertools.product(("deep.png", "alpha.png"), (".png", ".tif")):
+        assert main([name, "--depth", "16", "--format", suffix]) == 0
+        path = Path(name).with_name(f"{Path(name).stem}-color{suffix}")
+        alpha = None if name == "deep.png" else np.asarray(picture)[..., 3]
+        found = skimage.io.imread(path)
+        assert found.dtype == np.uint16 and found.shape == (40, 40, 3 if alpha is None else 4)
+        # The same picture as in 8 bits, and more of it.
+        assert main([name, "-o", "reference.png", "--overwrite"]) == 0
+        apart = found[..., :3] / 257 - _pixels("reference.png")[..., :3].astype(float)
+        assert np.abs(apart).max() < 1.01 and (apart != 0).any()
+        if alpha is not None:
+            np.testing.assert_array_equal(found[..., 3], alpha.astype(np.uint16) * 257)
+        with Image.open(path) as image:
+            assert round(image.info["dpi"][0]) == 600
+        assert read_made(path) is not None
+
+
+def test_compare_is_the_photo_beside_its_results() -> None:
+    assert main(["a.png", "--compare", "--samples", "2", "-o", "out/"]) == 0
+    assert _files("out") == ["a-1.png", "a-2.png", "a-compare.png"]
+    parts = [_pixels("a.png"), _pixels("out/a-1.png"), _pixels("out/a-2.png")]
+    np.testing.assert_array_equal(_pixels("out/a-compare.png"), np.concatenate(parts, axis=1))
+
+
+def _toned(name: str, strength: float) -> None:
+    """A print in brown, more so to its edges, with grain, as a JPEG."""
+    rng = np.random.default_rng(0)
+    grey = skimage.color.rgb2gray(skimage.data.astronaut())
+    edge = np.abs(np.linspace(-1, 1, 512))[:, None, None] * (0.02, 0.05, 0.12)
+    brown = grey[..., None] * (1 + strength * np.array((0.07, -0.26, -0.57))) * (1 - edge)
+    brown += rng.normal(0, 0.02, brown.shape)
+    Image.fromarray((255 * brown.clip(0, 1)).astype(np.uint8)).save(name, quality=80)
+
+
+def test_only_grey_leaves_color_photos_alone(capsys: pytest.CaptureFixture[str]) -> None:
+    _toned("sepia.jpg", 1.0)
+    _toned("yellowed.jpg", 0.3)
+    Image.fromarray(skimage.data.astronaut()).save("color.jpg")
+    Image.fromarray(skimage.data.chelsea()).save("cat.jpg")  # all of it is orange and brown
+    photos = ["sepia.jpg", "yellowed.jpg", "color.jpg", "cat.jpg"]
+    assert main([*photos, "-o", "out", "--only-grey"]) == 0
+    assert _files("out") == ["sepia.png", "yellowed.png"]
+    assert "cat.jpg" in capsys.readouterr().err
+    # Without the option they are colored, and that is told.
+    assert main([*photos, "-o", "out"]) == 0
+    error = capsys.readouterr().err
+    assert [f"{photo}: its own colors" in error for photo in photos] == [False, False, True, True]
+    assert len(_files("out")) == 4
+
+
+def test_json_tells_what_became_of_each_photo(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("text.jpg").write_text("no picture", encoding="utf-8")
+    assert main(["a.png", "-o", "out/"]) == 0
+    capsys.readouterr()
+    assert main(["a.png", "c.png", "text.jpg", "nosuch", "-o", "out", "--json", "-q"]) == 1
+    report = json.loads(capsys.readouterr().out)
+    became = {photo["photo"]: photo["status"] for photo in report["photos"]}
+    assert became == {"a.png": "done", "c.png": "colored", "text.jpg": "failed"}
+    assert report["photos"][1]["results"] == [str(Path("out", "c.png"))]
+    assert len(report["problems"]) == 1 and report["counts"]["failed"] == 2
+    assert report["settings"]["model"] == "photo"
+
+
+def test_quiet_prints_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["a.png", "nosuch.png", "-o", "out", "-q"]) == 1
+    output = capsys.readouterr()
+    assert output.out == "" and output.err.count("\n") == 1 and "nosuch.png" in output.err
+
+
 # --- what is refused ---------------------------------------------------------------------------
 
 
@@ -159,8 +243,8 @@ def test_a_bad_file_is_named_while_the_rest_goes_on(
     Path("empty.png").touch()
     Path("none").mkdir()
     assert main(["a.png", bad, "c.png", "-o", "out"]) == 1
-    line, summary = sorted(capsys.readouterr().err.splitlines(), key=lambda line: bad not in line)
-    assert line.startswith("colorize: ") and bad in line
+    *lines, summary = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("colorize: ") and bad in line for line in lines) == 1
     assert "2 colored" in summary and "1 failed" in summary
     assert _files("out") == ["a.png", "c.png"]
 
@@ -181,6 +265,11 @@ def test_a_missing_file_is_named_before_torch_is_imported() -> None:
         (["-o", "out.txt"], "out.txt"),
         (["-o", "out.psd"], "out.psd"),  # Pillow reads these and cannot write them
         (["--size", "0"], "size"),
+        (["--seed", str(2**70), "--samples", "2"], "seed"),
+        (["--temperature", "nan"], "temperature"),
+        (["--depth", "16", "--format", "jpg"], "--depth"),
+        (["--model", ""], "--model"),
+        (["--format", ""], "--format"),
         (["--temperature", "-1"], "temperature"),
         (["--model", "euclidean", "--temperature", "0.5"], "temperature"),
         (["--model", "dream"], "dream"),
@@ -348,6 +437,84 @@ def test_an_empty_name_is_an_error(
 ) -> None:
     assert "empty" in _error(arguments, capsys)
     assert _files() == PHOTOS
+
+
+# --- one bad photo does not end a batch --------------------------------------------------------
+
+
+class Failing:
+    """Stands for ``colorize_image``: an error for the second photo."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error, self.calls = error, 0
+
+    def __call__(self, *arguments: Any, **options: Any) -> np.ndarray:
+        self.calls += 1
+        if self.calls == 2:
+            raise self.error
+        return colorize_image(*arguments, **options)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory"), TypeError("bug"),
+     SyntaxError(""), struct.error("unpack"), PermissionError(13, "Permission denied", "b.png")],
+    ids=lambda error: type(error).__name__,
+)  # fmt: skip
+def test_any_error_of_one_photo_is_its_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("colorize.photo.colorize.colorize_image", Failing(error))
+    assert main([*PHOTOS, "-o", "out"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert sum(line.startswith("colorize: b.jpg: ") for line in lines) == 1
+    assert "2 colored, 1 failed" in lines[-1]
+    assert _files("out") == ["a.png", "c.png"]
+
+
+def test_a_full_disk_ends_the_run_with_whole_files(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    monkeypatch.setattr("colorize.photo.colorize.colorize_image", Failing(full))
+    assert main([*PHOTOS, "-o", "out"]) == 1
+    assert "1 colored, 1 failed, 1 not tried" in capsys.readouterr().err
+    assert _files("out") == ["a.png"]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="names of bytes, links")
+def test_names_of_every_kind_and_what_they_print(capfd: pytest.CaptureFixture[str]) -> None:
+    names = [b"caf\xc3\xa9.png", b"bad\xff.png", b"new\nline.png", b"x" * 251 + b".png",
+             "\u5199".encode() * 81 + b".png"]  # fmt: skip
+    Path("odd").mkdir()
+    for name in names:
+        Path("odd", os.fsdecode(name)).write_bytes(Path("a.png").read_bytes())
+    Path("loop.jpg").symlink_to("loop.jpg")
+    Path("dead.jpg").symlink_to("nowhere")
+    assert main(["odd", "loop.jpg", "dead.jpg", "a.png", "-o", "out"]) == 1
+    assert len(_files("out")) == 6
+    output = capfd.readouterr()
+    assert "loop.jpg" in output.err and "dead.jpg: a broken link" in output.err
+    for encoding in ("ascii", "cp1252", "utf-8"):
+        stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(sys, "stdout", stream)
+            for name in names:
+                put(os.fsdecode(name))
+        stream.seek(0)
+        assert len(stream.read().splitlines()) == len(names)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_printing_never_fails() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    for nowhere in (write, "/dev/full"):
+        with open(nowhere, "w") as stream, pytest.MonkeyPatch.context() as patched:  # noqa: PTH123
+            patched.setattr(sys, "stdout", stream)
+            patched.setattr(sys, "stderr", None)
+            assert main([*PHOTOS, "-o", "out", "--overwrite"]) == 0
+    assert _files("out") == ["a.png", "b.png", "c.png"]
 
 
 # --- folders, patterns, and going on -----------------------------------------------------------
