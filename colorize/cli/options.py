@@ -158,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--upsampling", choices=("bilateral", "bilinear"), help="of color; default: bilateral")
     add("--depth", type=int, choices=(8, 16), help="bits a channel; 16 for PNG and TIFF")
     add("--compare", action="store_true", help="write before and after side by side: NAME-compare")
+    add("--truncated", action="store_true", help="also take a JPEG that was cut off")
+    add("--max-pixels", type=_count, help="of a photo; default: 178956970")
     add("--only-grey", action="store_true", help="leave color photos alone; sepia counts as grey")
     add(
         "--device",

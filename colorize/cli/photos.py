@@ -57,7 +57,7 @@ class Batch:
     def __init__(self, options: argparse.Namespace, inputs: Inputs) -> None:
         self._options, self._inputs = options, inputs
         self.outcomes: list[Outcome] = []
-        self._diskis_full = False
+        self._disk_is_full = False
         destination = choose_destination(options, several=names_several(options.photos))
         check_depth(destination.suffix, options.depth)
         self._chooser = Chooser(destination, inputs.photos, options.overwrite)
@@ -72,7 +72,7 @@ class Batch:
             outcome = self._color(photo)
             self.outcomes.append(outcome)
             self._tell(outcome)
-            if self._diskis_full:
+            if self._disk_is_full:
                 say("the disk is full: the run ends")
                 return
 
@@ -81,7 +81,7 @@ class Batch:
         """Whether a photo could not be colored, or there was nothing to color but results."""
         counts = Counter(outcome.status for outcome in self.outcomes)
         only_results = counts["result"] == len(self.outcomes) > 0
-        return bool(self._inputs.problems or counts["failed"] or self._diskis_full or only_results)
+        return bool(self._inputs.problems or counts["failed"] or self._disk_is_full or only_results)
 
     def report(self) -> None:
         """Say what was left out and why, and sum up."""
@@ -121,7 +121,7 @@ class Batch:
             targets = self._choose(photo, content, outcome)
             if targets is None or not targets.missing:
                 return outcome
-            original = _read(content, outcome)
+            original = _read(content, outcome.photo, self._options)
             if self._is_left_alone(original, outcome):
                 return outcome
         except Exception as error:  # noqa: BLE001 - one photo never ends the others
@@ -131,8 +131,8 @@ class Batch:
         try:
             self._write(original, model, targets, outcome)
         except Exception as error:  # noqa: BLE001
-            outcome.error = explain(error, photo)
-            self._diskis_full = is_full(error, targets.paths[0].parent)
+            outcome.error, outcome.notes = explain(error, photo), []
+            self._disk_is_full = is_full(error, targets.paths[0].parent)
         return outcome
 
     def _choose(self, photo: InputPhoto, content: bytes | Path, outcome: Outcome) -> Targets | None:
@@ -207,13 +207,13 @@ def _to_stdout(options: argparse.Namespace) -> None:
         raise InputError(inputs.problems[0] if inputs.problems else "expected one photo")
 
     from colorize.data.decode import read_bytes
-    from colorize.photo.files import read_photo, write_photo
+    from colorize.photo.files import write_photo
     from colorize.photo.record import Made
 
     (photo,) = inputs.photos
     content = sys.stdin.buffer.read() if photo.piped else read_bytes(photo.path, str(photo.path))
     sha256 = storage.sha256_bytes(content)
-    original = read_photo(content, str(photo.path))
+    original = _read(content, str(photo.path), options)
     (rgb,) = _predict(original, _load(options), options)
     encoded = io.BytesIO()
     made = Made(None if photo.piped else photo.path.name, sha256, recorded_settings(options))
@@ -224,10 +224,16 @@ def _to_stdout(options: argparse.Namespace) -> None:
     sys.stdout.buffer.flush()
 
 
-def _read(content: bytes | Path, outcome: Outcome) -> Photo:
+def _read(content: bytes | Path, name: str, options: argparse.Namespace) -> Photo:
     from colorize.photo.files import read_photo
 
-    return read_photo(content, outcome.photo)
+    return read_photo(
+        content,
+        name,
+        depth=options.depth or 8,
+        truncated=options.truncated,
+        max_pixels=options.max_pixels,
+    )
 
 
 def _load(options: argparse.Namespace) -> Colorizer:

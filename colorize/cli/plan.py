@@ -14,6 +14,11 @@ from colorize.data.sources import FolderSource, Rejected
 from colorize.errors import DataError, InputError
 from colorize.photo import record
 
+# Kinds of photos that are read by a package or not at all, which is said of each file.
+_OTHER_PHOTOS = (
+    *(".heic", ".heif", ".hif", ".jxl", ".psd", ".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw"),
+    *(".arw", ".sr2", ".orf", ".raf", ".rw2", ".pef", ".srw", ".x3f", ".3fr", ".iiq", ".erf"),
+)
 PIPE = "-"
 """Standard input or output, in place of a file name."""
 
@@ -105,12 +110,15 @@ def _find_named(path: Path, inputs: Inputs) -> Iterator[InputPhoto]:
     except DataError as error:
         inputs.problems.append(str(error))
         return
+    names = list(listing.images)
     for name, reason in listing.rejected:
-        if not _is_of_this_command(Path(name).name):
+        if Path(name).suffix.lower() in _OTHER_PHOTOS and reason.startswith("not an image"):
+            names.append(name)
+        elif not _is_of_this_command(Path(name).name):
             inputs.left_out.append(Rejected(str(path / name), reason))
-    if not listing.images:
+    if not names:
         inputs.problems.append(f"{path}: this folder holds no image")
-    for name in listing.images:
+    for name in sorted(names):
         yield InputPhoto(path / name, path)
 
 

@@ -86,6 +86,8 @@ def declared_color(image: Image.Image, h273: tuple[int, int] | None) -> Declared
 
 
 def _is_adobe_by_exif(image: Image.Image) -> bool:
+    if image.format == "PNG" and "exif" not in image.info:
+        return False  # asked for more, Pillow loads the pixels, of 16 bits only the upper 8
     try:
         exif = image.getexif()
         if ExifTags.IFD.Exif not in exif:

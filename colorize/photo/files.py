@@ -1,7 +1,7 @@
 """Photos on disk with what lies around their pixels: alpha, color profile and EXIF.
 
-Colored photos are 8-bit sRGB. Pixels in another color space are converted when they are read, so
-that their lightness is what the photographer saw; the result then carries an sRGB profile.
+Colored photos are sRGB. Pixels in another color space are converted when they are read, so that
+their lightness is what the photographer saw; the result then carries an sRGB profile.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class Photo:
     """A photo as read.
 
     Attributes:
-        rgb: (H, W, 3) uint8 sRGB, upright; transparent pixels have their own color.
-        alpha: (H, W) uint8, 255 is opaque; None when the file has none.
+        rgb: (H, W, 3) uint8 or uint16 sRGB, upright; transparent pixels have their own color.
+        alpha: (H, W) of the same type, the highest value is opaque; None when the file has none.
         icc: sRGB profile for the result; None when the file has no profile.
         metadata: what surrounds the pixels.
         notes: what was left out or changed, for the user.

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 import skimage.color
 import skimage.data
-import skimage.io
+import tifffile
 import torch
 from helpers import tiny
 from helpers.tiny import light as light
@@ -31,6 +31,7 @@ from colorize.cli.console import put
 from colorize.models import EuclideanModel
 from colorize.photo import record
 from colorize.photo.colorize import colorize_image
+from colorize.photo.files import read_photo
 from colorize.photo.metadata import read_made
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -157,6 +158,12 @@ def test_the_format_by_option(suffix: str) -> None:
             assert image.format == {"jpg": "JPEG", "webp": "WEBP", "tif": "TIFF"}[plain]
 
 
+def _deep(path: Path) -> np.ndarray:
+    """A PNG of 16 bits, as the library reads it."""
+    photo = read_photo(path, str(path), depth=16)
+    return photo.rgb if photo.alpha is None else np.dstack((photo.rgb, photo.alpha))
+
+
 def test_depth_of_16_bits_keeps_alpha_and_description() -> None:
     values = np.arange(40 * 40, dtype=np.uint16).reshape(40, 40) * 40
     Image.fromarray(values).save("deep.png", dpi=(600, 600))
@@ -167,12 +174,12 @@ def test_depth_of_16_bits_keeps_alpha_and_description() -> None:
         assert main([name, "--depth", "16", "--format", suffix]) == 0
         path = Path(name).with_name(f"{Path(name).stem}-color{suffix}")
         alpha = None if name == "deep.png" else np.asarray(picture)[..., 3]
-        found = skimage.io.imread(path)
+        found = tifffile.imread(path) if suffix == ".tif" else _deep(path)
         assert found.dtype == np.uint16 and found.shape == (40, 40, 3 if alpha is None else 4)
         # The same picture as in 8 bits, and more of it.
         assert main([name, "-o", "reference.png", "--overwrite"]) == 0
         apart = found[..., :3] / 257 - _pixels("reference.png")[..., :3].astype(float)
-        assert np.abs(apart).max() < 1.01 and (apart != 0).any()
+        assert np.abs(apart).mean() < 0.5 and (apart != 0).any()
         if alpha is not None:
             np.testing.assert_array_equal(found[..., 3], alpha.astype(np.uint16) * 257)
         with Image.open(path) as image:
@@ -527,7 +534,7 @@ def album() -> Path:
     """A folder with structure and with rubbish in it, in the working directory."""
     for i, place in enumerate(("one.png", "1907/two.jpg", "1907/may/three.tif")):
         _save(f"album/{place}", 70 + i)
-    for place in ("notes.txt", "1907/raw.nef", ".hidden/four.png", "Thumbs.db"):
+    for place in ("notes.txt", ".hidden/four.png", "Thumbs.db"):
         path = Path("album", place)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("no picture", encoding="utf-8")
@@ -546,8 +553,12 @@ def test_a_folder_keeps_its_structure(
     np.testing.assert_array_equal(_pixels(root / "1907/may/three.png"), expected)
     printed = capsys.readouterr()
     assert sorted(printed.out.splitlines()) == sorted(str(root / name) for name in RESULTS)
-    for reason in ("hidden", "Windows", ".nef", ".txt"):
-        assert reason in printed.err
+    for reason, name in (("hidden", "four"), ("Windows", "Thumbs"), (".txt", "notes")):
+        assert reason in printed.err and name in printed.err
+    # A photo of a kind that is not read is no rubbish.
+    Path(album, "1907", "phone.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(99))
+    assert main(["album", *(["-o", output] if output else [])]) == 1
+    assert "phone.heic: " in capsys.readouterr().err
 
 
 def test_what_is_done_is_not_done_again(
