@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -21,11 +22,12 @@ _ABANDONED_SECONDS = 24 * 3600
 
 
 @contextlib.contextmanager
-def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
+def atomic_write(path: str | os.PathLike[str], *, replace: bool = True) -> Iterator[Path]:
     """Give a temporary path beside ``path``; on leaving without error, flush it and rename it.
 
     A reader sees the old file or the whole new one, never half of it, whenever the writer dies.
-    The folder is made when it is missing. An OSError names ``path``.
+    The folder is made when it is missing. An OSError names ``path``; without ``replace`` it is a
+    FileExistsError when somebody made the file meanwhile.
     """
     path = Path(path)
     # A name of its own: that of the target may be as long as names can be.
@@ -47,11 +49,25 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[Path]:
         os.umask(umask)
         temporary.chmod(0o666 & ~umask)
         try:
-            temporary.replace(path)
+            if replace:
+                temporary.replace(path)
+            else:
+                _publish_new(temporary, path)
         except OSError as error:
             raise OSError(error.errno, error.strerror, str(path)) from None
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _publish_new(temporary: Path, path: Path) -> None:
+    try:
+        os.link(temporary, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        temporary.replace(path)
 
 
 def clear_temporaries(folder: Path) -> None:

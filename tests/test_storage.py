@@ -53,6 +53,15 @@ def test_a_writer_that_dies_leaves_the_old_file(tmp_path: Path) -> None:
     )
     assert done.returncode == 7
     assert path.read_bytes() == b"old"
+    # What it left is cleared away, and no file of a writer that is alive, nor a user's.
+    (tmp_path / ".colorize-notes.tmp").touch()
+    with storage.atomic_write(path) as temporary:
+        assert len(list(tmp_path.iterdir())) == 4
+        storage.clear_temporaries(tmp_path)
+        left = {p.name for p in tmp_path.iterdir()}
+        if os.name == "posix":
+            assert left == {"file.bin", ".colorize-notes.tmp", temporary.name}
+    assert path.exists()
 
 
 def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
@@ -65,6 +74,20 @@ def test_two_writers_do_not_share_a_temporary_file(tmp_path: Path) -> None:
         assert path.read_bytes() == b"two"
     assert path.read_bytes() == b"one"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_longest_names_can_be_written(tmp_path: Path) -> None:
+    for name in ("x" * 251 + ".png", "x" * 3 + "." + "y" * 251):
+        with storage.atomic_write(tmp_path / name) as temporary:
+            temporary.write_bytes(b"x")
+        assert (tmp_path / name).read_bytes() == b"x"
+
+
+def test_an_error_names_the_file_and_not_the_temporary_one(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    target = tmp_path / "file" / "out.png"
+    with pytest.raises(OSError, match=r"out\.png"), storage.atomic_write(target):
+        pass
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no permission bits of this kind")

@@ -129,7 +129,13 @@ class Batch:
             return outcome
         model = self._model
         try:
-            self._write(original, model, targets, outcome)
+            pictures = self._make(original, model, outcome)
+            try:
+                self._write(pictures, targets, outcome)
+            except FileExistsError:  # another process has taken the name meanwhile
+                targets = self._chooser.choose_again(photo, targets.made)
+                outcome.results = [str(path) for path in targets.paths]
+                self._write(pictures, targets, outcome)
         except Exception as error:  # noqa: BLE001
             outcome.error, outcome.notes = explain(error, photo), []
             self._disk_is_full = is_full(error, targets.paths[0].parent)
@@ -150,18 +156,28 @@ class Batch:
             outcome.status = "done"
         return targets
 
-    def _write(self, original: Photo, model: Colorizer, targets: Targets, outcome: Outcome) -> None:
-        from colorize.photo.files import write_photo
-
+    def _make(
+        self, original: Photo, model: Colorizer, outcome: Outcome
+    ) -> list[tuple[np.ndarray, Photo]]:
+        """Color a photo: each picture to be written, with what surrounds it."""
         outcome.notes += original.notes
         pictures = [(rgb, original) for rgb in _predict(original, model, self._options)]
         if self._options.compare:
             pictures.append(_side_by_side(original, [rgb for rgb, _ in pictures]))
+        return pictures
+
+    def _write(
+        self, pictures: list[tuple[np.ndarray, Photo]], targets: Targets, outcome: Outcome
+    ) -> None:
+        from colorize.photo.files import write_photo
+
         for path, (rgb, photo) in zip(targets.paths, pictures, strict=True):
             if path in targets.missing:
-                record = self._chooser.record(path.parent)
                 outcome.notes += write_photo(
-                    rgb, photo, path, path.suffix, made=targets.made, record=record
+                    *(rgb, photo, path, path.suffix),
+                    made=targets.made,
+                    record=self._chooser.record(path.parent),
+                    replace=path not in targets.absent,
                 )
                 if not (self._options.quiet or self._options.json):
                     put(str(path))

@@ -112,10 +112,18 @@ def check_depth(suffix: str, depth: int | None) -> None:
 
 @dataclass
 class Targets:
-    """The results of one photo: all of them, those that have to be written, and what makes them."""
+    """The results of one photo.
+
+    Attributes:
+        paths: of all of them.
+        missing: those that have to be written.
+        absent: those of them that no file has, to be told from those to be replaced.
+        made: what makes them.
+    """
 
     paths: list[Path]
     missing: list[Path]
+    absent: set[Path]
     made: Made
 
 
@@ -153,8 +161,14 @@ class Chooser:
                 missing = [
                     path for path in paths if self.overwrite or not self._is_done(path, made)
                 ]
-                return Targets(paths, missing, made)
+                absent = {path for path in missing if not os.path.lexists(path)}
+                return Targets(paths, missing, absent, made)
         raise OutputError(reason)
+
+    def choose_again(self, photo: InputPhoto, made: Made) -> Targets:
+        """Choose other names, after another process has taken those that were free."""
+        self._records.clear()
+        return self.choose(photo, made.sha256, made.settings)
 
     def record(self, folder: Path) -> Record:
         """Give the record of a folder, which is read once."""

@@ -78,6 +78,7 @@ def write_photo(
     *,
     made: Made | None = None,
     record: Record | None = None,
+    replace: bool = True,
 ) -> list[str]:
     """Write a colored photo with the alpha, EXIF and profile of its original.
 
@@ -88,6 +89,7 @@ def write_photo(
         suffix: one of ``writable_suffixes()``.
         made: what made the colors.
         record: of the folder of ``target``, where ``made`` is written down.
+        replace: whether a file at ``target`` is replaced; otherwise it is an error.
 
     Returns:
         Notes on what the format cannot hold.
@@ -110,7 +112,7 @@ def write_photo(
     if photo.icc is not None and container.icc:
         around["icc_profile"] = photo.icc
     if isinstance(target, Path):
-        with storage.atomic_write(target) as temporary:
+        with storage.atomic_write(target, replace=replace) as temporary:
             with temporary.open("w+b") as file:
                 notes += _save(rgb, photo.alpha, file, container, around)
             if record is not None and made is not None:

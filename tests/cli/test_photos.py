@@ -351,6 +351,21 @@ def test_two_photos_of_one_name_get_two_names(apart: bool) -> None:
     np.testing.assert_array_equal(_pixels("out/a-1.png"), colorize_image("a-1.png", "photo"))
 
 
+def test_another_process_that_takes_the_name_meanwhile_loses_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def meanwhile(*arguments: Any, **options: Any) -> np.ndarray:
+        if not Path("out/a.png").exists():
+            Path("out").mkdir()
+            Path("out/a.png").write_bytes(b"of another process")
+        return colorize_image(*arguments, **options)
+
+    monkeypatch.setattr("colorize.photo.colorize.colorize_image", meanwhile)
+    assert main(["a.png", "-o", "out/"]) == 0
+    assert Path("out/a.png").read_bytes() == b"of another process"
+    np.testing.assert_array_equal(_pixels("out/a-2.png"), colorize_image("a.png", "photo"))
+
+
 def _change_photo() -> None:
     stamp = Path("a.png").stat().st_mtime_ns
     _save("a.png", 99)
@@ -656,6 +671,17 @@ def test_every_way_through_a_pipe(monkeypatch: pytest.MonkeyPatch, capfdbinary: 
         assert capfdbinary.readouterr().out == b""
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(["a.png", "-o", "-"]) == 1
+
+
+def test_ctrl_c_while_modules_are_imported_leaves_no_traceback() -> None:
+    code = (
+        "import sys; from colorize import __main__; import builtins\n"
+        "def interrupted(*arguments): raise KeyboardInterrupt\n"
+        "builtins.__import__ = interrupted\n"
+        "sys.stderr.write(str(__main__.run()))"
+    )
+    done = _process(["-c", code])
+    assert done.stderr.endswith(b"130") and b"Traceback" not in done.stderr
 
 
 def test_ctrl_c_leaves_whole_files_and_the_next_run_goes_on(
