@@ -1,3 +1,4 @@
+from .app import app as app
 from .color.bins import annealed_mean as annealed_mean
 from .color.bins import published_bin_centers as published_bin_centers
 from .color.bins import soft_encode as soft_encode

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from colorize.cli import study
+from colorize.cli.app import app
 from colorize.cli.console import say
 from colorize.cli.export import export
 from colorize.cli.notebook import notebook
@@ -24,6 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "notebook": notebook,
         "models": study.models,
         "results": results,
+        "app": app,
     }
     try:
         if arguments and arguments[0] in commands:

@@ -1,0 +1,53 @@
+"""Start the app in a notebook or a shell."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from colorize.errors import ColorizeError
+
+if TYPE_CHECKING:
+    import gradio
+
+_LARGEST_UPLOAD = "200mb"
+_INLINE_HEIGHT = 1000  # pixels, in a notebook
+
+
+def app(*, host: str = "127.0.0.1", port: int | None = None, share: bool = False) -> None:
+    """Start the app that colors photos in the browser.
+
+    In a notebook it appears below the cell and the call returns at once; elsewhere the address is
+    printed and the call returns after Ctrl-C. It needs the extra ``app`` and no internet.
+
+    Args:
+        host: the address to listen on. "0.0.0.0" lets other machines of the network in.
+        port: None for the first free one from 7860 on.
+        share: whether to make a public link through Gradio's servers. It needs the internet.
+    """
+    start(server_name=host, server_port=port, share=share)
+
+
+def start(**options: Any) -> gradio.Blocks:
+    """Build and launch the app with options of Gradio's ``launch``."""
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise ColorizeError(
+            f"The app needs the package {error.name}; install it with: "
+            "pip install 'colorize-study[app]'"
+        ) from error
+
+    from colorize.app.page import LOOK, make_page
+
+    page = make_page()
+    page.launch(
+        max_file_size=_LARGEST_UPLOAD,
+        show_error=True,
+        ssr_mode=False,  # a second server, by Node.js, where that is installed
+        run_history=False,
+        footer_links=[],
+        height=_INLINE_HEIGHT,
+        **LOOK,
+        **options,
+    )
+    return page

@@ -1,0 +1,22 @@
+"""The command app: color photos in the browser."""
+
+from __future__ import annotations
+
+import argparse
+
+
+def app(arguments: list[str]) -> int:
+    """Start the app and serve it until Ctrl-C."""
+    parser = argparse.ArgumentParser(
+        prog="colorize app", description="Color photos in the browser, on this machine."
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets the network in")
+    add("--port", type=int, help="default: the first free one from 7860 on")
+    add("--share", action="store_true", help="make a public link through Gradio's servers")
+    options = parser.parse_args(arguments)
+
+    from colorize.app.launch import app as launch
+
+    launch(host=options.host, port=options.port, share=options.share)
+    return 0
