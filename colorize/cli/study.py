@@ -75,6 +75,9 @@ def train(arguments: list[str]) -> int:
     parser.add_argument("--precision", choices=tuple(PRECISIONS), default="float32")
     parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch")
     parser.add_argument("--workers", type=int, help="image loading processes")
+    parser.add_argument(
+        "--data-on-device", action="store_true", help="keep and crop the images on the GPU"
+    )
     parser.add_argument("--compile", action="store_true", help="torch.compile")
     parser.add_argument("--freeze-batchnorm", action="store_true")
     parser.add_argument("--save-every", type=int, default=200, help="steps between saves")
@@ -175,6 +178,7 @@ def _fit_options(options: argparse.Namespace, log_dir: Path | None = None) -> Fi
         log_dir=log_dir,
         cpu=options.cpu,
         half=not options.full_precision,
+        data_on_device=options.data_on_device,
     )
 
 

@@ -13,28 +13,33 @@ class PixelCache:
 
     A tensor rather than arrays, since a DataLoader hands a tensor to spawned workers in shared
     memory, and forked ones share its pages.
+
+    Attributes:
+        pixels: of all images, flat.
+        heights, widths: one per image.
+        starts: where each image begins, and the end.
     """
 
     def __init__(self, pixels: torch.Tensor, heights: np.ndarray, widths: np.ndarray) -> None:
-        self._pixels = pixels
-        self._heights = heights
-        self._widths = widths
-        self._starts = np.concatenate(([0], np.cumsum(3 * heights * widths)))
+        self.pixels = pixels
+        self.heights = heights
+        self.widths = widths
+        self.starts = np.concatenate(([0], np.cumsum(3 * heights * widths)))
 
     def __len__(self) -> int:
-        return len(self._heights)
+        return len(self.heights)
 
     @property
     def nbytes(self) -> int:
         """Bytes of pixels."""
-        return self._pixels.numel()
+        return self.pixels.numel()
 
     def __getitem__(self, index: int) -> np.ndarray:
         """(3, H, W) uint8, a view: copy it before it is changed or leaves the process."""
         # The view of the whole is made anew each time: when a tensor moves to shared memory, an
         # array made before would look at memory that is no longer there.
-        pixels = self._pixels.numpy()[self._starts[index] : self._starts[index + 1]]
-        return pixels.reshape(3, self._heights[index], self._widths[index])
+        pixels = self.pixels.numpy()[self.starts[index] : self.starts[index + 1]]
+        return pixels.reshape(3, self.heights[index], self.widths[index])
 
 
 class CacheBuilder:

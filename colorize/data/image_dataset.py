@@ -20,7 +20,7 @@ from colorize.data.generators import seeded
 from colorize.data.sources import Rejected
 from colorize.data.splits import content_digest
 from colorize.data.summary import by_class, by_reason, count, listed
-from colorize.data.transforms import RandomCrop, scramble
+from colorize.data.transforms import RandomCrop, crop_bits
 from colorize.errors import DataError, InputError
 
 Key = int | tuple[int, int]
@@ -109,14 +109,14 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         pixels = self._pixels(index)
         if self.train:
             draw = int(torch.randint(_WORD >> 1, ())) if seed is None else operator.index(seed)
-            crop = self.random_crop(pixels, scramble(scramble(draw & _WORD) ^ index))
+            crop = self.random_crop(pixels, crop_bits(draw, index))
         else:
             _, height, width = pixels.shape
             top, left = (height - self.size) // 2, (width - self.size) // 2
             crop = pixels[:, top : top + self.size, left : left + self.size]
         rgb = torch.from_numpy(crop.copy())
         if self.transform is not None:
-            with nullcontext() if seed is None else seeded(scramble(seed & _WORD) ^ index):
+            with nullcontext() if seed is None else seeded(crop_bits(seed, index)):
                 rgb = self._transformed(rgb, self.transform)
         return {
             "rgb": rgb,
@@ -156,6 +156,11 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
             )
         self._cache = builder.build() if builder else None
         self._note_small_share(statistics.median_low(short_sides))
+
+    @property
+    def cache(self) -> PixelCache | None:
+        """The pixels in memory, if they are kept there."""
+        return self._cache
 
     @property
     def cached(self) -> bool:

@@ -57,16 +57,26 @@ class RandomCrop:
     def __call__(self, pixels: np.ndarray, bits: int) -> np.ndarray:
         """Crop (3, H, W) uint8, with H and W at least ``size``, to (3, size, size) uint8."""
         _, height, width = pixels.shape
+        left, top, side, turn = self.box(height, width, bits)
+        if self.rotation == 0 and self.zoom is None:
+            x, y = int(left), int(top)
+            crop = pixels[:, y : y + self.size, x : x + self.size]
+        elif self.rotation == 0:
+            crop = _resize(pixels, left, top, side, self.size)
+        else:
+            crop = self._turned(pixels, left, top, side, turn)
+        return crop[:, :, ::-1] if bits & 1 else crop
+
+    def box(self, height: int, width: int, bits: int) -> tuple[float, float, float, float]:
+        """Where the upright square around a crop lies in an image of that size.
+
+        Returns:
+            left, top and side in pixels, and the angle of the crop in it, in radians.
+        """
         if self.rotation == 0 and self.zoom is None:
             top = ((bits >> 1) & 0x7FFFFFFF) * (height - self.size + 1) >> 31
             left = (bits >> 32) * (width - self.size + 1) >> 32
-            crop = pixels[:, top : top + self.size, left : left + self.size]
-        else:
-            crop = self._resampled(pixels, bits)
-        return crop[:, :, ::-1] if bits & 1 else crop
-
-    def _resampled(self, pixels: np.ndarray, bits: int) -> np.ndarray:
-        _, height, width = pixels.shape
+            return left, top, self.size, 0.0
         short = min(height, width)
         more = scramble(bits)
         turn = ((more >> 32) / _HALF_WORD * 2 - 1) * self.rotation * 2 * math.pi
@@ -74,13 +84,15 @@ class RandomCrop:
         if self.zoom is not None:
             low, high = self.zoom
             side = short * (low + (high - low) * ((more % _HALF_WORD) / _HALF_WORD))
-        # The upright square around a turned one, in sides of the turned one.
-        around = abs(math.cos(turn)) + abs(math.sin(turn))
-        reach = min(side * around, short)
-        left = (width - reach) * ((bits >> 32) / _HALF_WORD)
-        top = (height - reach) * ((bits % _HALF_WORD) / _HALF_WORD)
-        if self.rotation == 0:
-            return _resize(pixels, left, top, reach, self.size)
+        reach = min(side * _around(turn), short)
+        x = (width - reach) * ((bits >> 32) / _HALF_WORD)
+        y = (height - reach) * ((bits % _HALF_WORD) / _HALF_WORD)
+        return x, y, reach, turn
+
+    def _turned(
+        self, pixels: np.ndarray, left: float, top: float, reach: float, turn: float
+    ) -> np.ndarray:
+        around = _around(turn)
         if reach > self.size * around:
             # Interpolation alone would alias: reduce the surroundings first.
             reduced = math.ceil(self.size * around)
@@ -90,12 +102,22 @@ class RandomCrop:
         return _turn(pixels, center, reach / around, turn, self.size)
 
 
+def crop_bits(seed: int, index: int) -> int:
+    """The 64 bits of the crop of one image under one seed."""
+    return scramble(scramble(seed & _WORD) ^ index)
+
+
 def scramble(word: int) -> int:
     """SplitMix64: neighboring numbers in, unrelated 64-bit numbers out."""
     word = (word + 0x9E3779B97F4A7C15) & _WORD
     word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & _WORD
     word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & _WORD
     return word ^ (word >> 31)
+
+
+def _around(turn: float) -> float:
+    """Side of the upright square around a turned one, in sides of the turned one."""
+    return abs(math.cos(turn)) + abs(math.sin(turn))
 
 
 def _is_range_of_shares(zoom: object) -> bool:

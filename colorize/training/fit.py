@@ -36,6 +36,7 @@ from colorize.training.job import (
     batch_norm_parts,
     describe_best,
     describe_failure,
+    load_steps,
     prepare,
     say,
 )
@@ -46,7 +47,7 @@ from colorize.training.optim import (
     set_learning_rate,
     set_train_mode,
 )
-from colorize.training.sampler import StepSampler, interruptible, make_loader, step_generator
+from colorize.training.sampler import StepSampler, interruptible, step_generator
 from colorize.training.state import Progress, RunState, run_identity
 from colorize.training.tensorboard import log_validation
 
@@ -195,9 +196,7 @@ def _run(
     sampler = StepSampler(
         len(train_set), recipe.batch_size, seed, run.step, steps, options.accumulate
     )
-    loader = accelerator.prepare(
-        make_loader(train_set, sampler, options.workers, accelerator.device)
-    )
+    loader = load_steps(job, sampler)
     validate_every = max(10, steps // 20)
     set_train_mode(model, recipe)
     with (

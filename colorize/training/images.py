@@ -18,7 +18,7 @@ from colorize.data.dataset import ColorizationDataset, ImageDataset
 from colorize.data.generators import seeded
 from colorize.data.image_dataset import Key
 from colorize.data.splits import Split
-from colorize.data.transforms import scramble
+from colorize.data.transforms import crop_bits
 from colorize.errors import DataError, InputError
 from colorize.evaluation.examples import spread_indices
 
@@ -26,7 +26,6 @@ PROBE = -1
 """Seed of the crops that are looked at before a run; no step of a run has it."""
 
 _PROBED = 64
-_WORD = 2**64 - 1
 _EXPECTED = (
     "expected a data set whose items are dicts with rgb, (3, H, W) uint8, and a label where the "
     "model classifies: a ColorizationDataset, any torch Dataset, a list, or the path of a folder "
@@ -63,7 +62,7 @@ class KeyedImages(Dataset[dict[str, Tensor]]):
         index, seed = key if isinstance(key, tuple) else (key, 0)
         if not 0 <= index < len(self):
             raise IndexError(f"expected an index below {len(self)}, got {index}")
-        with seeded(scramble(scramble(seed & _WORD) ^ index)):
+        with seeded(crop_bits(seed, index)):
             raw = self.source[index]
         item = self._read(raw, f"{self.what}[{index}]")
         item["index"] = torch.tensor(index)

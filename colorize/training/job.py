@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator, DataLoaderConfiguration
@@ -29,9 +29,10 @@ from colorize.training.checks import (
 from colorize.training.claim import RunFiles
 from colorize.training.config import FitOptions, Recipe
 from colorize.training.curve import BestBy, choose_best_by, rebalanced
+from colorize.training.device_images import DeviceImages, DeviceLoader
 from colorize.training.images import Images, KeyedImages
 from colorize.training.optim import set_train_mode
-from colorize.training.sampler import count_steps
+from colorize.training.sampler import StepSampler, count_steps, make_loader
 from colorize.training.state import Progress
 
 
@@ -118,6 +119,16 @@ def batch_norm_parts(model: nn.Module, job: Job) -> int:
             stacklevel=4,
         )
     return parts
+
+
+def load_steps(job: Job, sampler: StepSampler) -> Iterable[dict[str, Tensor]]:
+    """Load the batches of a sampler onto the training device."""
+    accelerator = job.accelerator
+    if job.options.data_on_device:
+        images = DeviceImages(job.train_set, accelerator.device)
+        return DeviceLoader(images, sampler, accelerator.process_index, accelerator.num_processes)
+    loader = make_loader(job.train_set, sampler, job.options.workers, accelerator.device)
+    return cast(Iterable[dict[str, Tensor]], accelerator.prepare(loader))
 
 
 def describe_best(model: Colorizer, job: Job) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import skimage.data
 import torch
 from helpers import tiny
 from helpers.images import pixels, save
@@ -17,9 +18,12 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, IterableDataset, Subset
 
-from colorize.errors import ColorizeError
+from colorize.data.dataset import ImageDataset
+from colorize.data.image_dataset import Scanned
+from colorize.errors import ColorizeError, InputError
 from colorize.models import JointModel
 from colorize.training.config import Recipe
+from colorize.training.device_images import DeviceImages
 from colorize.training.fit import fit
 from colorize.training.images import KeyedImages, as_images
 
@@ -97,6 +101,32 @@ def test_what_a_data_set_draws_depends_on_the_key_alone(tmp_path: Path) -> None:
         tiny.run(tmp_path / str(workers), net=net, train=Own(), epochs=2, workers=workers)
         weights.append(net.state_dict())
     tiny.assert_same_bits(*weights)
+
+
+@pytest.mark.parametrize("zoom", [None, (0.5, 1.0), (0.9, 1.0)])
+def test_crops_on_the_device_are_those_of_the_data_set(zoom: Any, tmp_path: Path) -> None:
+    images = ImageDataset("images", 32, True, grey="keep", zoom=zoom)
+    shapes = [(32, 80), (41, 33), (90, 64), (35, 35), (200, 120)]
+    photo = skimage.data.astronaut()[60:, 100:]
+    images.adopt(Scanned(f"{h}", 0, False, photo[:h, :w]) for h, w in shapes)
+    keys = [(index, seed) for seed in range(30) for index in range(len(shapes))]
+    batch = DeviceImages(images, torch.device("cpu")).batch(keys)
+    expected = torch.stack([images[key]["rgb"] for key in keys])
+    difference = (batch["rgb"].int() - expected.int()).abs()
+    assert int(difference.max()) <= (zoom is not None)
+    assert float(difference.float().mean()) < 0.01
+    assert batch["index"].tolist() == [index for index, _ in keys]
+
+
+def test_images_on_the_device_teach_the_same(tmp_path: Path) -> None:
+    weights = []
+    for on_device in (True, False):
+        net = tiny.model()
+        tiny.run(tmp_path / str(on_device), net=net, epochs=2, data_on_device=on_device)
+        weights.append(net.state_dict())
+    tiny.assert_same_bits(*weights)
+    with pytest.raises(InputError, match="data_on_device"):
+        tiny.run(tmp_path / "own", train=Own(), data_on_device=True)
 
 
 WRONG: dict[str, Any] = {
