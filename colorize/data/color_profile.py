@@ -115,7 +115,7 @@ def find_conversion(
         is_neutral: whether all of RGB pixels are grey.
     """
     notes = list(declared.notes)
-    if declared.icc:
+    if declared.icc and kind != "LAB":  # CIELAB is a space of its own
         try:
             return _by_profile(declared.icc, kind, deep, is_neutral, notes)
         except UnusableProfileError as error:

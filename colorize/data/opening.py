@@ -94,7 +94,7 @@ def opened_file(source: FileSource, name: str) -> Iterator[BinaryIO]:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
             yield file
-    elif hasattr(source, "read"):
+    elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
         yield source if source.seekable() else io.BytesIO(source.read())
     else:
         kind = type(source).__name__

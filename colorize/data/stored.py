@@ -72,6 +72,8 @@ def stored_pixels(
         return _color16(image, reopened(), raw, name)
     with explaining(name):
         image.load()
+        # Pillow converts grey with premultiplied alpha to nothing else.
+        image = image.convert("LA") if image.mode == "La" else image
     return StoredPixels(
         image.size, _KINDS[image.mode], False, _EightBits(image, name), has_alpha(image)
     )
@@ -88,7 +90,7 @@ def is_deep(image: Image.Image) -> bool:
 
 
 def _check_samples(image: Image.Image, name: str) -> None:
-    """Refuse TIFFs whose samples have no known range."""
+    """Refuse samples without a known range."""
     tags = getattr(image, "tag_v2", {})
     signed = tags.get(_SAMPLE_FORMAT, (1,))[0] not in _UNSIGNED and image.mode != "F"
     if image.mode == "I" and (signed or max(tags.get(_BITS, (16,))) > 16):
@@ -96,6 +98,12 @@ def _check_samples(image: Image.Image, name: str) -> None:
             f"{name}: expected unsigned samples of at most 16 bits, got "
             f"{'signed' if signed else 'unsigned'} ones of {tags.get(_BITS, (16,))[0]} bits, whose "
             "range is not known; save it as 16-bit grey first"
+        )
+
+    if image.mode == "I" and image.format is None and 1 < np.asarray(image).max() <= 255:
+        raise ImageError(
+            f"{name}: expected 16-bit grey in Pillow's mode 'I', got no value above 255; if it is "
+            "8-bit grey, convert it to mode 'L' first"
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.util import find_spec
 from typing import Any, BinaryIO, NamedTuple
 
@@ -17,6 +18,8 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _BITS, _PLANAR, _EXTRA_SAMPLES = 258, 284, 338
 _ORIENTATION, _ICC = 274, 34675
 _SEPARATE = 2
+# What is wrong with a file is said by its error; without a handler it would be printed as well.
+_SILENT = logging.NullHandler()
 _UNSPECIFIED, _PREMULTIPLIED = 0, 1
 
 
@@ -46,6 +49,7 @@ def read_tiff(file: BinaryIO, name: str) -> TiffPage:
         )
     import tifffile
 
+    tifffile.logger().addHandler(_SILENT)
     file.seek(0)
     try:
         with tifffile.TiffFile(file) as tiff:

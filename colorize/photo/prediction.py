@@ -47,8 +47,7 @@ def predict(  # type: ignore[misc]  # its options are those of the signatures ab
     Args:
         image: path, file URL, encoded bytes, PIL image, tensor (C, H, W) or (H, W), or array
             (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of uint8, uint16, bool, or float in 0..1.
-            Arrays keep their precision; files and PIL images are read at 8 bits. A list of images
-            gives a list of predictions.
+            Files and arrays keep their 16 bits. A list of images gives a list of predictions.
         model: a model, also compiled or in ``DataParallel``, a name of ``list_models()``, or the
             path of a checkpoint.
         size: short side in pixels to which the image is reduced for the net; None for the size that

@@ -16,7 +16,7 @@ import skimage.data
 import tifffile
 from helpers.icc import png_chunk, with_chunks
 from helpers.images import encode, grey3, noise
-from PIL import Image, features
+from PIL import Image, ImageCms, features
 from skimage.color import rgb2lab
 
 from colorize.data.decode import decode, decode_rgb
@@ -195,6 +195,20 @@ def test_16_bits_of_a_png(channels: int) -> None:
     np.testing.assert_array_equal(shallow.rgb, np.broadcast_to(np.rint(color / 257), (5, 6, 3)))
     expected = color / 257 if alpha is None else over_white(color / 257, alpha / 257)
     assert close(decode_rgb(png16(pixels), "x"), np.broadcast_to(expected, (5, 6, 3)), 1)
+
+
+@pytest.mark.parametrize("mode", ["La", "RGBa", "LAB", "HSV", "YCbCr", "RGBX"])
+def test_modes_that_only_pillow_has(mode: str) -> None:
+    rgb = grey3(np.arange(256, dtype=np.uint8).reshape(16, 16))
+    image = Image.fromarray(rgb)
+    if mode == "LAB":
+        image = ImageCms.profileToProfile(
+            image, ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB"), outputMode="LAB"
+        )
+    for step in {"La": ("LA",), "RGBa": ("RGBA",)}.get(mode, ()):
+        image = image.convert(step)
+    decoded = decode(image if mode == "LAB" else image.convert(mode), "x")
+    assert not decoded.notes and close(decoded.rgb, rgb, 2)
 
 
 def test_16_bits_with_a_transparent_color() -> None:
@@ -403,7 +417,11 @@ def test_what_cannot_be_used_is_named(damage: str, tmp_path: Path) -> None:
 
 def test_bad_sources_are_named(tmp_path: Path) -> None:
     (tmp_path / "folder.jpg").mkdir()
-    for source in (tmp_path / "no.jpg", tmp_path / "folder.jpg", 3, None, Image.new("RGB", (0, 4))):
+    closed, empty = Image.new("RGB", (4, 4)), Image.new("RGB", (0, 4))
+    closed.close()
+    eight = Image.new("L", (4, 4), 200).convert("I")  # not what 16 bits mean
+    paths = (tmp_path / "no.jpg", tmp_path / "folder.jpg")
+    for source in (*paths, io.StringIO("text"), 3, None, empty, closed, eight):
         with pytest.raises(ImageError, match=r"^a cat:"):
             decode_rgb(source, "a cat")  # type: ignore[arg-type]
 
