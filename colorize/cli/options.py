@@ -53,6 +53,8 @@ def prediction_settings(options: argparse.Namespace) -> dict[str, Any]:
     named = {name: getattr(options, name) for name in _SETTINGS}
     if options.hint:
         named["hints"] = options.hint
+    if options.as_is:
+        named["adapt"] = False
     return {name: value for name, value in named.items() if value is not None}
 
 
@@ -155,6 +157,7 @@ def _parser() -> argparse.ArgumentParser:
         help="color of a pixel of the upright photo; may be repeated",
     )
     add("--size", type=_count, help="short side in pixels to which the net's input is reduced")
+    add("--as-is", action="store_true", help="do not adapt faded or framed photos for the net")
     add("--upsampling", choices=("bilateral", "bilinear"), help="of color; default: bilateral")
     add("--depth", type=int, choices=(8, 16), help="bits a channel; 16 for PNG and TIFF")
     add("--compare", action="store_true", help="write before and after side by side: NAME-compare")

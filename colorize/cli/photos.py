@@ -133,7 +133,7 @@ class Batch:
             try:
                 self._write(pictures, targets, outcome)
             except FileExistsError:  # another process has taken the name meanwhile
-                targets = self._chooser.choose_again(photo, targets.made)
+                targets = self._chooser.choose_again(photo, targets)
                 outcome.results = [str(path) for path in targets.paths]
                 self._write(pictures, targets, outcome)
         except Exception as error:  # noqa: BLE001
@@ -181,6 +181,8 @@ class Batch:
                 )
                 if not (self._options.quiet or self._options.json):
                     put(str(path))
+        for path in self._chooser.leftovers(targets):
+            outcome.notes.append(f"{path} is a sample of an earlier run")
         outcome.status = "colored"
 
     def _is_left_alone(self, original: Photo, outcome: Outcome) -> bool:

@@ -165,10 +165,23 @@ class Chooser:
                 return Targets(paths, missing, absent, made)
         raise OutputError(reason)
 
-    def choose_again(self, photo: InputPhoto, made: Made) -> Targets:
-        """Choose other names, after another process has taken those that were free."""
+    def choose_again(self, photo: InputPhoto, targets: Targets) -> Targets:
+        """Choose anew, after another process has taken names that were free."""
         self._records.clear()
-        return self.choose(photo, made.sha256, made.settings)
+        self._taken.difference_update(map(_key, targets.paths))
+        return self.choose(photo, targets.made.sha256, targets.made.settings)
+
+    def leftovers(self, targets: Targets) -> list[Path]:
+        """Find the samples of an earlier run that drew more of them."""
+        count, first = self.destination.samples, targets.paths[0]
+        found: list[Path] = []
+        for number in itertools.count((count or 0) + 1):
+            path = first.with_name(f"{first.stem[:-1]}{number}{first.suffix}")
+            known = self.find_made(path) if count and _holds_something(path) else None
+            if known is None or not known.is_of_same_photo(targets.made):
+                return found
+            found.append(path)
+        return found
 
     def record(self, folder: Path) -> Record:
         """Give the record of a folder, which is read once."""

@@ -405,9 +405,11 @@ def test_retrained_weights_color_anew(models: Path) -> None:
     np.testing.assert_array_equal(_pixels("a-color.png"), colorize_image("a.png", "other"))
 
 
-def test_other_samples_are_another_draw() -> None:
-    assert main(["a.png", "--samples", "2"]) == 0
+def test_other_samples_are_another_draw(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["a.png", "--samples", "4"]) == 0
+    capsys.readouterr()
     assert main(["a.png", "--samples", "3"]) == 0
+    assert "a-color-4.png" in capsys.readouterr().err, "it is of the other draw"
     expected = colorize_image("a.png", "photo", samples=3)
     names = [f"a-color-{number}.png" for number in (1, 2, 3)]
     np.testing.assert_array_equal(np.stack([_pixels(name) for name in names]), expected)
