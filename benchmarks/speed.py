@@ -58,7 +58,7 @@ def count_flops(run: Callable[[], object]) -> int:
 
 
 def make_step(
-    net: type[Colorizer], size: int, batch: int, width: float = 1.0
+    net: Callable[..., Colorizer], size: int, batch: int, width: float = 1.0
 ) -> Callable[[], None]:
     """A whole training step on random images: colors, targets, net, backward, optimizer."""
     torch.manual_seed(0)

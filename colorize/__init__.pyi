@@ -23,6 +23,8 @@ from .models import UNetModel as UNetModel
 from .models.checkpoint import save_checkpoint as save_checkpoint
 from .models.hub import list_models as list_models
 from .models.hub import load_model as load_model
+from .models.hub import model_info as model_info
+from .models.registry import register_model as register_model
 from .photo.colorize import classify_image as classify_image
 from .photo.colorize import colorize_image as colorize_image
 from .photo.colorize import uncertainty as uncertainty

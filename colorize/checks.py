@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 
@@ -9,6 +10,9 @@ import torch
 from torch import Tensor
 
 from colorize.errors import InputError
+
+# Of floats in 0..1, far below half a level of 8 bits.
+_ROUNDING = 1e-3
 
 
 def require_tensor(
@@ -29,11 +33,43 @@ def require_tensor(
 
 
 def require_rgb(rgb: object, name: str = "rgb") -> Tensor:
-    """Return ``rgb`` when it is (N, 3, H, W), uint8 or floating point."""
+    """Return ``rgb`` when it is (N, 3, H, W), uint8 in 0..255 or floating point in 0..1."""
     rgb = require_tensor(rgb, name, shape=(None, 3, None, None))
-    if rgb.dtype != torch.uint8 and not rgb.is_floating_point():
+    if rgb.dtype == torch.uint8:
+        return rgb
+    if not rgb.is_floating_point():
         raise InputError(f"{name}: expected uint8 (0..255) or float (0..1), got {rgb.dtype}")
+    low, high = _extremes(rgb)
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        require_finite(rgb, name)
+        raise InputError(
+            f"{name}: expected floats in 0..1, got {low:.4g}..{high:.4g}; divide levels of 0..255 "
+            "by 255, or clamp what resizing has pushed beyond"
+        )
     return rgb
+
+
+def require_finite(values: Tensor, name: str) -> Tensor:
+    """Return ``values``, (N, ...), when no item of the batch holds NaN or infinity."""
+    if not all(map(math.isfinite, _extremes(values))):
+        number = int((~values.isfinite()).flatten(1).any(1).nonzero()[0])
+        raise InputError(f"{name}: expected finite numbers, not so is item {number}")
+    return values
+
+
+def require_images(images: Tensor, name: str) -> Tensor:
+    """Return (N, C, H, W) when there is at least one image, and one pixel in it."""
+    if images.numel() == 0:
+        raise InputError(f"{name}: expected at least one image, got shape {tuple(images.shape)}")
+    return images
+
+
+def _extremes(values: Tensor) -> tuple[float, float]:
+    """Smallest and largest number, NaN if any is; 0 and 0 of none."""
+    if values.numel() == 0:
+        return 0.0, 0.0
+    low, high = torch.stack(values.detach().aminmax()).tolist()
+    return low, high
 
 
 def require_positive(value: float, name: str) -> float:

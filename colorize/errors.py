@@ -35,5 +35,9 @@ class TrainingError(ColorizeError):
     """Training cannot go on, for example because the loss is not finite."""
 
 
+class NotFiniteError(InputError, TrainingError):
+    """A model gives NaN or infinity: its training diverged, or its weights are damaged."""
+
+
 class DownloadError(ColorizeError):
     """A data set or weights file could not be fetched, checked or unpacked."""

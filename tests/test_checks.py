@@ -40,6 +40,17 @@ def test_types_that_are_not_taken() -> None:
             checks.require_rgb(torch.zeros(1, 3, 2, 2, dtype=dtype))
 
 
+def test_rgb_beyond_its_range_is_refused_and_rounding_is_not() -> None:
+    image = torch.linspace(0, 1, 24, dtype=torch.float64).view(2, 3, 2, 2)
+    assert checks.require_rgb(image * 1.0005) is not None
+    for wrong in (image * 255, image * 2 - 1, image * 1.02):
+        with pytest.raises(InputError, match=r"^image:.*0\.\.1"):
+            checks.require_rgb(wrong, "image")
+    image[1, 2, 0, 0] = torch.nan
+    with pytest.raises(InputError, match=r"^image:.*finite.* 1$"):
+        checks.require_rgb(image, "image")
+
+
 def test_numbers_and_choices() -> None:
     for value in (-1e-300, float("inf"), float("-inf"), float("nan")):
         for check in (checks.require_positive, checks.require_non_negative):

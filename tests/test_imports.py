@@ -20,7 +20,7 @@ PACKAGE = Path(colorize.__file__).parent
 # A package imports what stands in a lower row, never its neighbor, never upward.
 LEVELS = (
     {"errors", "version"},
-    {"checks", "paths", "storage"},
+    {"checks", "extras", "paths", "storage"},
     {"color"},
     {"data", "losses"},
     {"models"},
@@ -126,10 +126,11 @@ def test_models_are_only_modules(module: str) -> None:
         "functools",
         "inspect",
         "math",
+        "threading",
         "typing",
+        "weakref",
         "numpy",
         "torch",
-        "timm",
     }
     assert roots <= allowed, f"{module} imports {sorted(roots - allowed)}"
     assert not any(name.startswith("torch.optim") for name in foreign)

@@ -17,11 +17,11 @@ from colorize.app.hint_list import HintList
 from colorize.errors import InputError
 from colorize.models import Colorizer
 from colorize.models.fuse import fuse_conv_bn
-from colorize.models.hub import load_model
+from colorize.models.hub import find_device, load_model
 from colorize.photo.files import Photo, read_photo, write_photo
 from colorize.photo.formats import writable_suffixes
 from colorize.photo.hints import Hint
-from colorize.photo.prediction import DEFAULT_MODEL, Prediction, find_device, predict
+from colorize.photo.prediction import DEFAULT_MODEL, Prediction, predict
 from colorize.photo.record import Made
 from colorize.version import __version__
 

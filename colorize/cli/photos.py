@@ -256,8 +256,7 @@ def _read(content: bytes | Path, name: str, options: argparse.Namespace) -> Phot
 
 def _load(options: argparse.Namespace) -> Colorizer:
     from colorize.models.fuse import fuse_conv_bn
-    from colorize.models.hub import load_model
-    from colorize.photo.prediction import find_device
+    from colorize.models.hub import find_device, load_model
 
     model = fuse_conv_bn(load_model(options.model, weights=options.weights))
     return model.to(find_device(None if options.device == "auto" else options.device))

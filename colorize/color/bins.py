@@ -15,7 +15,13 @@ import torch
 from torch import Tensor
 
 from colorize import paths, storage
-from colorize.checks import require_non_negative, require_positive, require_tensor
+from colorize.checks import (
+    require_finite,
+    require_images,
+    require_non_negative,
+    require_positive,
+    require_tensor,
+)
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError
 
@@ -40,7 +46,7 @@ def make_bin_centers() -> Tensor:
     Returns:
         bin_centers: (Q, 2) float32 in CIELAB units, sorted by a, then b.
     """
-    level = torch.arange(256, dtype=torch.uint8)
+    level = torch.arange(256, dtype=torch.uint8, device="cpu")
     u, v = torch.meshgrid(level, level, indexing="ij")
     faces = []
     for end in (0, 255):
@@ -202,6 +208,7 @@ def _make_candidates(
 def _points(ab: Tensor) -> Tensor:
     """(N, 2, H, W) to (pixels, 2), cut at the plane's border."""
     ab = require_tensor(ab, "ab", shape=(None, 2, None, None), floating=True)
+    require_finite(require_images(ab, "ab"), "ab")
     return ab.float().movedim(1, -1).reshape(-1, 2).clamp(-_REACH, _REACH - 1e-3)
 
 

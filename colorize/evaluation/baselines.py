@@ -23,7 +23,6 @@ class _Baseline(Colorizer):
     def __init__(self) -> None:
         super().__init__()
         self.output = RegressionHead()
-        self.config = {}
 
 
 class GreyBaseline(_Baseline):

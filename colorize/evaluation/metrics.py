@@ -1,7 +1,8 @@
 """Metrics of colorization and classification, one number for each image.
 
 All metrics take batches and return (N,); sums over a test set are made once, of all its images, so
-the size of the last batch does not matter. RGB images are uint8 or float on the scale 0..255.
+the size of the last batch does not matter. RGB images are uint8 or float in 0..1; what is counted
+in levels is counted in those of 8 bits.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from torchmetrics.functional.image import (
     structural_similarity_index_measure,
 )
 
-from colorize.checks import require_tensor
+from colorize.checks import require_finite, require_images, require_rgb, require_tensor
 from colorize.color.bins import ABBins
 from colorize.errors import InputError
 
@@ -26,14 +27,12 @@ _LARGEST_THRESHOLD = 150
 
 def rmse_ab(predicted: Tensor, target: Tensor) -> Tensor:
     """Root of the mean squared error over the pixels and both channels of (N, 2, H, W) ab."""
-    require_tensor(predicted, "predicted", shape=(None, 2, None, None), floating=True)
-    return _rmse(predicted, target)
+    return _rmse(*_ab_pair(predicted, target))
 
 
 def rmse_rgb(predicted: Tensor, target: Tensor) -> Tensor:
     """Root of the mean squared error over pixels and channels of (N, 3, H, W), in 8-bit levels."""
-    require_tensor(predicted, "predicted", shape=(None, 3, None, None))
-    return _rmse(predicted, target)
+    return _rmse(*_rgb_pair(predicted, target))
 
 
 def auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
@@ -155,8 +154,7 @@ def colorfulness(rgb: Tensor) -> Tensor:
     ``sqrt(var(rg) + var(yb)) + 0.3 sqrt(mean(rg)^2 + mean(yb)^2)`` where ``rg = R - G`` and
     ``yb = (R + G) / 2 - B``, on the scale 0..255.
     """
-    rgb = require_tensor(rgb, "rgb", shape=(None, 3, None, None))
-    red, green, blue = rgb.float().flatten(2).unbind(1)
+    red, green, blue = _levels(rgb, "rgb").flatten(2).unbind(1)
     rg, yb = red - green, (red + green) / 2 - blue
     spread = (rg.var(1, correction=0) + yb.var(1, correction=0)).sqrt()
     return spread + 0.3 * (rg.mean(1).square() + yb.mean(1).square()).sqrt()
@@ -167,15 +165,14 @@ def colorfulness_error(predicted: Tensor, target: Tensor) -> Tensor:
 
     Its mean is not the difference of the means, where too grey and too colorful cancel out.
     """
-    predicted, target = _rgb_pair(predicted, target)
+    require_tensor(target, "target", shape=tuple(predicted.shape))
     return (colorfulness(predicted) - colorfulness(target)).abs()
 
 
 def pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
     """(N, H, W): the integral for one pixel, in closed form."""
-    require_tensor(predicted_ab, "predicted_ab", shape=(None, 2, None, None), floating=True)
-    require_tensor(ab, "ab", shape=tuple(predicted_ab.shape), floating=True)
-    distance = (predicted_ab.float() - ab.float()).square().sum(1).sqrt()
+    predicted_ab, ab = _ab_pair(predicted_ab, ab)
+    distance = (predicted_ab - ab).square().sum(1).sqrt()
     # The curve of one pixel is 0 before the first threshold that it is within and 1 from there on;
     # the trapezoid before the step is half filled, and there is none before the threshold 0.
     first = distance.ceil()
@@ -184,11 +181,24 @@ def pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
 
 
 def _rmse(predicted: Tensor, target: Tensor) -> Tensor:
-    require_tensor(target, "target", shape=tuple(predicted.shape))
-    return (predicted.float() - target.float()).square().flatten(1).mean(1).sqrt()
+    return (predicted - target).square().flatten(1).mean(1).sqrt()
+
+
+def _ab_pair(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    require_tensor(predicted, "predicted", shape=(None, 2, None, None), floating=True)
+    require_tensor(target, "target", shape=tuple(predicted.shape), floating=True)
+    for values, name in ((predicted, "predicted"), (target, "target")):
+        require_finite(require_images(values, name), name)
+    return predicted.float(), target.float()
 
 
 def _rgb_pair(predicted: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    require_tensor(predicted, "predicted", shape=(None, 3, None, None))
+    """Both as float 8-bit levels."""
+    predicted = _levels(predicted, "predicted")
     require_tensor(target, "target", shape=tuple(predicted.shape))
-    return predicted.float(), target.float()
+    return predicted, _levels(target, "target")
+
+
+def _levels(rgb: Tensor, name: str) -> Tensor:
+    rgb = require_images(require_rgb(rgb, name), name)
+    return rgb.float() if rgb.dtype == torch.uint8 else rgb.float() * _RGB_RANGE

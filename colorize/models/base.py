@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
+import threading
+from collections import ChainMap
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, NamedTuple, ParamSpec
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from colorize.checks import require_rgb, require_tensor
+from colorize.checks import require_finite, require_images, require_rgb, require_tensor
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError
 from colorize.losses import colorization_losses
@@ -20,7 +23,7 @@ from colorize.models.heads import BinHead, RegressionHead
 
 P = ParamSpec("P")
 # Arguments that only say what the weights of a new model are.
-_IN_THE_WEIGHTS = ("class_weights", "pretrained")
+IN_THE_WEIGHTS = ("class_weights", "pretrained")
 
 
 class ModelOutput(NamedTuple):
@@ -31,25 +34,37 @@ class ModelOutput(NamedTuple):
 
 
 def records_arguments(init: Callable[P, None]) -> Callable[P, None]:
-    """Decorate a model's ``__init__``: keep its arguments in ``config``, defaults included.
-
-    What is None is left out, and so is what a checkpoint holds among its weights.
-    """
+    """Decorate a model's ``__init__``: keep its arguments, defaults included, for ``config``."""
     signature = inspect.signature(init)
+    kinds = {p.kind: name for name, p in signature.parameters.items()}
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        raise InputError(f"{init.__qualname__}: expected arguments with names, got *arguments")
+    further = kinds.get(inspect.Parameter.VAR_KEYWORD)
 
     @functools.wraps(init)
     def wrapper(*args: P.args, **kwargs: P.kwargs) -> None:
         init(*args, **kwargs)
         bound = signature.bind(*args, **kwargs)
         bound.apply_defaults()
-        (_, model), *arguments = bound.arguments.items()
-        model.config = {
-            name: _as_json(value)
-            for name, value in arguments
-            if value is not None and name not in _IN_THE_WEIGHTS
+        (_, model), *others = bound.arguments.items()
+        arguments = dict(others)
+        if further:
+            arguments |= arguments.pop(further, {})
+        model._arguments, attributes = arguments, model._attributes()
+        # An attribute that says something else has only the name in common with the argument.
+        model._options = {
+            name
+            for name, value in arguments.items()
+            if name in attributes and _as_json(attributes[name]) == _as_json(value)
         }
 
+    wrapper.records_arguments = True  # type: ignore[attr-defined]
     return wrapper
+
+
+class _Config(dict[str, Any]):
+    def __setitem__(self, name: str, value: Any) -> None:
+        raise InputError(f"config: expected no changes; set model.{name} or model.output.{name}")
 
 
 class Colorizer(nn.Module):
@@ -63,7 +78,6 @@ class Colorizer(nn.Module):
         size_divisor: height and width that ``forward`` takes must be multiples of this.
         input_size: short side in pixels of the images it was trained on; ``load_model`` sets it.
         alpha: weight of the class loss beside the color loss.
-        config: arguments that build the same model again, apart from the buffers in its weights.
     """
 
     in_channels = 1
@@ -71,7 +85,34 @@ class Colorizer(nn.Module):
     input_size = 256
     alpha = 1.0
     output: BinHead | RegressionHead | None
-    config: dict[str, Any]
+    _arguments: dict[str, Any]
+    _options: set[str]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._arguments, self._options = {}, set()
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Arguments that build the same model again, apart from what is among its weights.
+
+        An argument that is an attribute of the model or of its ``output`` as well, such as
+        ``model.output.temperature``, is what the attribute says now. What is None is left out.
+        """
+        attributes = self._attributes()
+        live = {name: attributes[name] for name in self._options if name in attributes}
+        values = {name: _as_json(value) for name, value in {**self._arguments, **live}.items()}
+        return _Config(
+            {n: v for n, v in values.items() if v is not None and n not in IN_THE_WEIGHTS}
+        )
+
+    @config.setter
+    def config(self, arguments: Mapping[str, Any]) -> None:
+        self._arguments, self._options = dict(arguments), set()
+
+    def _attributes(self) -> Mapping[str, Any]:
+        head = vars(self.output) if isinstance(getattr(self, "output", None), nn.Module) else {}
+        return ChainMap(vars(self), head)
 
     @property
     def device(self) -> torch.device:
@@ -114,19 +155,20 @@ class Colorizer(nn.Module):
 
     def inputs(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What ``forward`` is shown of a batch, (N, in_channels, H, W), and the true ab."""
-        rgb = require_rgb(batch["rgb"], 'batch["rgb"]')
+        rgb = require_images(require_rgb(batch["rgb"], 'batch["rgb"]'), 'batch["rgb"]')
         if rgb.shape[2] % self.size_divisor or rgb.shape[3] % self.size_divisor:
             raise InputError(
                 f'batch["rgb"]: expected height and width in multiples of {self.size_divisor}, '
                 f"got {tuple(rgb.shape[2:])}; choose such a crop"
             )
-        lab = rgb_to_lab(rgb).to(self._dtype())
+        lab = rgb_to_lab(rgb)
         n, _, h, w = rgb.shape
         x = lab[:, : self.in_channels]
         if "L" in batch:
             L = require_tensor(batch["L"], 'batch["L"]', shape=(n, 1, h, w), floating=True)
-            x = torch.cat((L.to(lab.dtype), x[:, 1:]), 1)
-        return x, lab[:, 1:]
+            x = torch.cat((require_finite(L, 'batch["L"]').to(lab.dtype), x[:, 1:]), 1)
+        # The truth stays as it is: half precision would round it by up to half a unit.
+        return x.to(self._dtype()), lab[:, 1:]
 
     def losses(
         self, output: ModelOutput, ab: Tensor, batch: Mapping[str, Tensor]
@@ -160,9 +202,9 @@ class Colorizer(nn.Module):
         ``size_divisor``; in the type of the model's weights.
         """
         L = require_tensor(L, "L", shape=(None, self.in_channels, None, None), floating=True)
+        if not torch.compiler.is_compiling():
+            require_finite(require_images(L, "L"), "L")
         h, w = L.shape[2:]
-        if h == 0 or w == 0:
-            raise InputError(f"L: expected at least one pixel, got {tuple(L.shape)}")
         return F.pad(
             L.to(self._dtype()),
             (0, -w % self.size_divisor, 0, -h % self.size_divisor),
@@ -180,16 +222,41 @@ class Colorizer(nn.Module):
         return next((p.dtype for p in self.parameters()), torch.float32)
 
 
+_in_eval_mode: WeakKeyDictionary[nn.Module, tuple[int, list[tuple[nn.Module, bool]]]]
+_in_eval_mode = WeakKeyDictionary()
+_eval_lock = threading.Lock()
+
+
 @contextmanager
 def eval_mode(model: nn.Module) -> Iterator[None]:
-    """Put a model in eval mode, and each of its parts back into the mode it was in."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    """Put a model in eval mode, and each of its parts back into the mode it was in.
+
+    Where several threads do so at once, the last one to leave puts them back.
+    """
+    with _eval_lock:
+        users, modes = _in_eval_mode.get(model) or (0, [(m, m.training) for m in model.modules()])
+        _in_eval_mode[model] = (users + 1, modes)
+        model.eval()
     try:
         yield
     finally:
-        for module, training in modes:
-            module.training = training
+        with _eval_lock:
+            users, modes = _in_eval_mode.pop(model)
+            if users > 1:
+                _in_eval_mode[model] = (users - 1, modes)
+            else:
+                for module, training in modes:
+                    module.training = training
+
+
+def unwrap(model: object) -> Colorizer:
+    """Give the model inside what ``torch.compile`` or ``DataParallel`` made of it."""
+    inner = model
+    while isinstance(inner, nn.Module) and not isinstance(inner, Colorizer):
+        inner = getattr(inner, "_orig_mod", None) or getattr(inner, "module", None)
+    if not isinstance(inner, Colorizer):
+        raise InputError(f"model: expected a colorize.Colorizer, got {type(model).__name__}")
+    return inner
 
 
 def scale_channels(channels: int, width: float) -> int:
@@ -200,6 +267,7 @@ def scale_channels(channels: int, width: float) -> int:
 
 
 def _as_json(value: Any) -> Any:
-    if isinstance(value, Tensor):
+    # Of tensors, arrays and numpy's numbers.
+    if hasattr(value, "tolist"):
         return value.tolist()
     return list(value) if isinstance(value, tuple) else value

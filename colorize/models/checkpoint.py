@@ -17,12 +17,12 @@ from typing import Any
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from colorize import storage
 from colorize.checks import require_non_negative
 from colorize.errors import CheckpointError, InputError
-from colorize.models.base import Colorizer
+from colorize.models.base import Colorizer, unwrap
 from colorize.models.registry import MODEL_CLASSES, build_from_config
 
 FORMAT = 1
@@ -41,6 +41,8 @@ _BAD_FILE = (
     AttributeError,
     AssertionError,
 )
+# What building a model raises on arguments that make no sense; MemoryError if they are too large.
+_BAD_CONFIG = (*_BAD_FILE, ArithmeticError, MemoryError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -54,33 +56,72 @@ class CheckpointInfo:
     extra: dict[str, Any]
 
 
-def save_checkpoint(model: Colorizer, path: Path, *, half: bool = False, **extra: Any) -> Path:
+def save_checkpoint(
+    model: nn.Module, path: str | Path, *, half: bool = False, **extra: Any
+) -> Path:
     """Write a model's weights, class and config; a whole file or none.
 
     Args:
-        model: a class of ``colorize.models``.
+        model: of a class of ``colorize``, or of one with ``@register_model``; also compiled or in
+            ``DataParallel``.
         path: ends in ``.safetensors``.
         half: store the kernels (what has more than one dimension) in half precision. Batch
             statistics and biases stay float32: a small variance would become zero.
         extra: anything JSON can hold, for example experiment, step and metrics.
+
+    Raises:
+        CheckpointError: when ``load_model`` could not load it again.
     """
+    path, model = Path(path), unwrap(model)
     if path.suffix != SUFFIX:
         raise InputError(f"path: expected a name ending in {SUFFIX}, got {path.name}")
-    record = {
-        "format": FORMAT,
-        "model": type(model).__name__,
-        "config": model.config,
-        "look_size": model.input_size,
-        "extra": extra,
-    }
+    record = require_loadable(model, extra)
     kernels = {name for name, p in model.named_parameters() if p.dim() > 1} if half else set()
     tensors = {
-        name: (value.half() if name in kernels else value).detach().cpu().contiguous()
+        name: (value.half() if name in kernels else value)
+        .detach()
+        .cpu()
+        .clone(memory_format=torch.contiguous_format)  # tied weights are written twice
         for name, value in model.state_dict().items()
     }
     with storage.atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(record)})
+        save_file(tensors, temporary, metadata={_KEY: record})
     return path
+
+
+def require_loadable(model: Colorizer, extra: Mapping[str, Any] | None = None) -> str:
+    """Give the record of a model's checkpoint when ``load_model`` can build the model from it."""
+    name, config = type(model).__name__, model.config
+    if MODEL_CLASSES.get(name) is not type(model):
+        raise CheckpointError(
+            f"{name}: expected a class that load_model knows; put @register_model before it"
+        )
+    if type(model.input_size) is not int or model.input_size < 1:
+        raise CheckpointError(f"input_size: expected whole pixels above 0, got {model.input_size}")
+    record = {
+        "format": FORMAT,
+        "model": name,
+        "config": config,
+        "look_size": model.input_size,
+        "extra": dict(extra or {}),
+    }
+    try:
+        text = json.dumps(record)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(
+            f"{name}: expected a config and extra that JSON holds: {error}"
+        ) from error
+    try:
+        again = build_from_config(name, json.loads(text)["config"])
+    except _BAD_CONFIG as error:
+        raise CheckpointError(f"{name}: its config builds no model: {error}") from error
+    differing = _differing(again, model.state_dict())
+    if differing:
+        raise CheckpointError(
+            f"{name}: expected the weights of a model that its config builds, {len(differing)} "
+            f"differ in name or shape, the first are {', '.join(differing[:3])}"
+        )
+    return text
 
 
 def set_temperature(path: Path, temperature: float) -> None:
@@ -120,13 +161,18 @@ def read_info(path: Path) -> CheckpointInfo:
         record = json.loads(metadata[_KEY])
         if record["format"] != FORMAT:
             raise CheckpointError(f"{path}: expected checkpoint format {FORMAT}; update colorize")
-        return CheckpointInfo(
+        info = CheckpointInfo(
             path, record["model"], record["config"], record["look_size"], record["extra"]
         )
-    except (ValueError, KeyError, TypeError) as error:
-        if isinstance(error, CheckpointError):
-            raise
+    except CheckpointError:
+        raise
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CheckpointError(f"{path}: its record makes no sense ({error!r})") from error
+    kinds = (str, dict, int, dict)
+    values = (info.model, info.config, info.input_size, info.extra)
+    if not all(type(v) is k for v, k in zip(values, kinds, strict=True)) or info.input_size < 1:
+        raise CheckpointError(f"{path}: its record makes no sense")
+    return info
 
 
 @contextmanager
@@ -151,12 +197,13 @@ def load_checkpoint(path: Path) -> Colorizer:
     info = read_info(path)
     if info.model not in MODEL_CLASSES:
         raise CheckpointError(
-            f"{path} holds a {info.model}; this version knows {', '.join(MODEL_CLASSES)}"
+            f"{path} holds a {info.model}; this process knows {', '.join(MODEL_CLASSES)}. Import "
+            "the module that defines the class, with @register_model before it"
         )
     try:
         model = build_from_config(info.model, info.config)
-    except (TypeError, InputError) as error:
-        raise CheckpointError(f"{path}: no {info.model} has the config {info.config}") from error
+    except _BAD_CONFIG as error:
+        raise CheckpointError(f"{path}: no {info.model} has its config: {error}") from error
     load_weights(model, path)
     model.input_size = info.input_size
     return model.eval()
@@ -174,11 +221,7 @@ def load_weights(model: Colorizer, path: Path) -> None:
     """
     loaded = _read_tensors(path)
     own = model.state_dict()
-    differing = sorted(
-        name
-        for name in own.keys() | loaded.keys()
-        if name not in own or name not in loaded or own[name].shape != loaded[name].shape
-    )
+    differing = _differing(model, loaded)
     if differing:
         raise CheckpointError(
             f"{path} does not fit {type(model).__name__}: {len(differing)} entries differ in name "
@@ -187,6 +230,16 @@ def load_weights(model: Colorizer, path: Path) -> None:
     with torch.no_grad():
         for name, value in own.items():
             value.copy_(loaded[name])
+
+
+def _differing(model: Colorizer, tensors: Mapping[str, Tensor]) -> list[str]:
+    """Names of what one of the two lacks, or has in another shape."""
+    own = model.state_dict()
+    return sorted(
+        name
+        for name in own.keys() | tensors.keys()
+        if name not in own or name not in tensors or own[name].shape != tensors[name].shape
+    )
 
 
 def _read_tensors(path: Path) -> dict[str, Tensor]:

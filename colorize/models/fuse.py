@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from timm.layers import BatchNormAct2d
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.overrides import TorchFunctionMode
@@ -73,7 +72,7 @@ def _foldable(model: Colorizer) -> list[tuple[str, str]]:
     norms = {
         id(m.running_mean): name
         for name, m in model.named_modules()
-        if type(m) in (nn.BatchNorm2d, BatchNormAct2d) and m.running_mean is not None
+        if (type(m) is nn.BatchNorm2d or _is_timm_norm(m)) and m.running_mean is not None
     }
     side = model.size_divisor
     weight = next(model.parameters())
@@ -96,9 +95,13 @@ def _foldable(model: Colorizer) -> list[tuple[str, str]]:
     return found
 
 
-def _without_norm(norm: nn.BatchNorm2d) -> nn.Module:
-    # timm's module is batch norm and activation in one.
-    return nn.Sequential(norm.drop, norm.act) if type(norm) is BatchNormAct2d else nn.Identity()
+def _without_norm(norm: Any) -> nn.Module:
+    return nn.Sequential(norm.drop, norm.act) if _is_timm_norm(norm) else nn.Identity()
+
+
+def _is_timm_norm(module: nn.Module) -> bool:
+    """Whether this is timm's batch norm and activation in one; timm takes long to import."""
+    return type(module).__name__ == "BatchNormAct2d"
 
 
 def _tensors(value: object) -> Iterator[Tensor]:

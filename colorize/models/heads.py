@@ -6,18 +6,21 @@ The losses of both are in ``colorize.losses``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from colorize.checks import require_choice, require_non_negative, require_positive, require_tensor
-from colorize.color.bins import (
-    ABBins,
-    annealed_mean,
-    published_bin_centers,
+from colorize.checks import (
+    require_choice,
+    require_finite,
+    require_non_negative,
+    require_positive,
+    require_tensor,
 )
-from colorize.errors import InputError
+from colorize.color.bins import ABBins, annealed_mean, published_bin_centers
+from colorize.errors import InputError, NotFiniteError
 from colorize.losses import AB_SCALE
 
 
@@ -49,32 +52,45 @@ class BinHead(nn.Module):
         super().__init__()
         self.target = require_choice(target, "target", ("soft", "onehot"))
         self.temperature = require_non_negative(temperature, "temperature")
-        self.k = 1 if target == "onehot" else k
+        self.k = k
         self.sigma = require_positive(sigma, "sigma")
         given = published_bin_centers() if bin_centers is None else bin_centers
-        centers = torch.as_tensor(given, dtype=torch.float32).clone()
-        self.register_buffer("bin_centers", require_tensor(centers, "bin_centers", shape=(None, 2)))
+        centers = require_tensor(_as_float32(given), "bin_centers", shape=(None, 2))
+        self.register_buffer("bin_centers", require_finite(centers, "bin_centers"))
         self.channels = centers.shape[0]
-        if not 1 <= self.k <= self.channels:
+        if not 1 <= self._neighbors <= self.channels:
             raise InputError(f"k: expected 1..{self.channels} (the number of bins), got {k}")
-        weights = torch.ones(self.channels) if class_weights is None else class_weights
+        weights = _as_float32([1.0] * self.channels if class_weights is None else class_weights)
         require_tensor(weights, "class_weights", shape=(self.channels,))
         if not bool((weights >= 0).all()):
             raise InputError("class_weights: expected numbers of 0 or above")
-        self.register_buffer("class_weights", weights.float().clone())
+        self.register_buffer("class_weights", weights)
         # Made by the first loss, when bin_centers are those of the checkpoint.
         self._bins: ABBins | None = None
+
+    @property
+    def _neighbors(self) -> int:
+        return 1 if self.target == "onehot" else self.k
+
+    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> BinHead:
+        """Move to a device, but keep colors and weights in float32: half precision rounds them."""
+        kept = dict(self.named_buffers())
+        super()._apply(fn, recurse)
+        for name, moved in self.named_buffers():
+            if moved.dtype != torch.float32:
+                self.register_buffer(name, kept[name].to(moved.device))
+        return self
 
     def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
         """Encode (N, 2, h, w) ab as the indices and weights (N, k, h, w) of the nearest bins."""
         if self._bins is None:
             self._bins = ABBins(self.bin_centers)
-        return self._bins.encode(ab, self.k, self.sigma)
+        return self._bins.encode(ab, self._neighbors, self.sigma)
 
     def decode(self, logits: Tensor, temperature: float | None = None) -> Tensor:
         """(N, Q, h, w) logits to (N, 2, h, w) ab in CIELAB units."""
         temperature = self.temperature if temperature is None else temperature
-        return annealed_mean(logits, self.bin_centers, temperature)
+        return _require_color(annealed_mean(logits, self.bin_centers, temperature))
 
 
 class RegressionHead(nn.Module):
@@ -93,4 +109,18 @@ class RegressionHead(nn.Module):
         """
         if temperature is not None:
             raise InputError("temperature: this model predicts one color, it has no distribution")
-        return raw.float() * AB_SCALE
+        return _require_color(raw.float() * AB_SCALE)
+
+
+def _as_float32(values: Tensor | Sequence[Any]) -> Tensor:
+    """Copy numbers into a tensor."""
+    return torch.as_tensor(values, dtype=torch.float32).clone()
+
+
+def _require_color(ab: Tensor) -> Tensor:
+    if not torch.compiler.is_compiling() and not bool(ab.isfinite().all()):
+        raise NotFiniteError(
+            "model: expected finite color, got NaN or infinity; its weights are damaged, its "
+            "training diverged, or float16 is too narrow for it (bfloat16 and float32 are not)"
+        )
+    return ab

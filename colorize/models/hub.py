@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import difflib
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
 
-import pooch
+import torch
 
 from colorize import paths
 from colorize.errors import CheckpointError, InputError
 from colorize.models.base import Colorizer
-from colorize.models.checkpoint import SUFFIX, load_checkpoint, load_weights
+from colorize.models.checkpoint import (
+    SUFFIX,
+    CheckpointInfo,
+    load_checkpoint,
+    load_weights,
+    read_info,
+)
 from colorize.models.zhang_released import ECCV16Model, SIGGRAPH17Model
 from colorize.storage import atomic_write
 
@@ -44,48 +51,90 @@ PUBLISHED = {
 }
 
 
-def list_models() -> list[str]:
-    """List the names of what is here for ``load_model``.
+def list_models(pattern: str = "*") -> list[str]:
+    """List the names of what is here for ``load_model``, such as those of ``"reb*"``.
 
     These are the checkpoints in CHECKPOINTS, those that come with the library, and published
     weights that were fetched. The last weights of a run, ``<name>-last``, can be loaded as well,
     and are not listed.
     """
     fetched = {name for name, published in PUBLISHED.items() if published.path.is_file()}
-    return sorted(n for n in fetched | set(paths.trained_checkpoints()) if not n.endswith("-last"))
+    names = {name for name in paths.trained_checkpoints() if not name.endswith("-last")}
+    return sorted(name for name in fetched | names if fnmatchcase(name, pattern))
 
 
-def load_model(name_or_path: str | Path, weights: str | Path | None = None) -> Colorizer:
-    """Load a trained model, on the CPU, in eval mode.
+def model_info(name_or_path: str | Path) -> CheckpointInfo:
+    """Read what the checkpoint of a trained model says of itself, without loading its weights."""
+    path = Path(name_or_path)
+    return read_info(path if path.suffix == SUFFIX else _find(str(name_or_path)))
+
+
+def load_model(
+    name_or_path: str | Path,
+    weights: str | Path | None = None,
+    *,
+    device: str | torch.device = "cpu",
+) -> Colorizer:
+    """Load a trained model, in eval mode.
 
     Args:
         name_or_path: one of ``list_models()``; the path of a ``.safetensors`` file; or "eccv16" or
             "siggraph17", whose published weights are fetched when they are not here.
         weights: for these two, a local copy of their weights: a state dict that ``torch.save``
             wrote, or a ``.safetensors`` file.
+        device: where the model is put; "auto" for the first of CUDA, MPS and CPU that is here.
 
     Raises:
         CheckpointError: when there is none of that name, or the file cannot be read or fetched.
         InputError: when ``weights`` are given for another model.
     """
+    target = find_device(device)
     name, path = str(name_or_path), Path(name_or_path)
+    if weights is not None and name not in PUBLISHED:
+        raise InputError(
+            f"weights: only {' and '.join(PUBLISHED)} take them, not {name!r}; a checkpoint of "
+            f"ours carries its own: load_model('PATH{SUFFIX}')"
+        )
     if weights is not None:
-        if name not in PUBLISHED:
-            raise InputError(
-                f"weights: only {' and '.join(PUBLISHED)} take them, not {name!r}; a checkpoint of "
-                f"ours carries its own: load_model('PATH{SUFFIX}')"
-            )
-        return _load_published(name, Path(weights))
-    if path.suffix == SUFFIX:
-        return load_checkpoint(path)
-    known = paths.trained_checkpoints()
-    if name in known:
-        return load_checkpoint(known[name])
-    if name in PUBLISHED:
+        model = _load_published(name, Path(weights))
+    elif path.suffix == SUFFIX:
+        model = load_checkpoint(path)
+    elif name in PUBLISHED and name not in paths.trained_checkpoints():
         path = PUBLISHED[name].path
         if not path.is_file():
             _fetch(name, path)
-        return _load_published(name, path)
+        model = _load_published(name, path)
+    else:
+        model = load_checkpoint(_find(name))
+    return model.to(target)
+
+
+def find_device(name: str | torch.device | None = "auto") -> torch.device:
+    """Find the device of a name; of "auto" or None the first of cuda, mps and cpu that is here."""
+    if name in (None, "auto", "gpu"):
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        if name == "gpu":
+            raise InputError("device: expected a GPU that torch can use, none is here")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"device: expected auto, cpu, or a GPU that is here; got {name!r}: {reason}"
+        ) from error
+    return device
+
+
+def _find(name: str) -> Path:
+    """Path of the checkpoint of that name."""
+    known = paths.trained_checkpoints()
+    if name in known:
+        return known[name]
     names = list_models()
     close = difflib.get_close_matches(name, {*names, *PUBLISHED})
     raise CheckpointError(
@@ -103,6 +152,8 @@ def _load_published(name: str, path: Path) -> Colorizer:
 
 def _fetch(name: str, path: Path) -> None:
     """Bring published weights to ``path``, whole and checked by their hash, or nothing."""
+    import pooch
+
     url, sha256 = PUBLISHED[name].url, PUBLISHED[name].sha256
     try:
         # Not pooch.retrieve: what that writes, nobody else on the machine may read.

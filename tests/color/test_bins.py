@@ -202,3 +202,14 @@ def test_bad_arguments(centers: Tensor) -> None:
     ):
         with pytest.raises(InputError, match=f"^{subject}:"):
             call()
+
+
+def test_nan_and_no_image_are_refused() -> None:
+    ab = torch.zeros(3, 2, 4, 4)
+    ab[2, 1, 0, 0] = torch.nan
+    centers = q.published_bin_centers()
+    for encode in (lambda x: q.soft_encode(x, centers), q.ABBins(centers).encode):
+        with pytest.raises(InputError, match=r"ab.* 2$"):
+            encode(ab)
+        with pytest.raises(InputError, match="ab"):
+            encode(ab[:0])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import numpy as np
@@ -90,8 +91,11 @@ def test_pairs_agree_with_skimage_image_by_image(name: str, tolerance: float, pa
     assert found.shape == (5,)
     expected = [REFERENCES[name](_image(predicted, i), _image(truth, i)) for i in range(5)]
     np.testing.assert_allclose(found.numpy(), expected, rtol=0, atol=tolerance)
-    # Bytes and the same numbers as floats are one thing.
-    torch.testing.assert_close(PAIRS[name](predicted.float(), truth.float()), found)
+    # Bytes and floats in 0..1 are one thing; floats in 0..255 are refused, not measured wrongly.
+    floats = PAIRS[name](predicted / 255, truth / 255)
+    torch.testing.assert_close(floats, found, rtol=1e-3, atol=1e-3)
+    with pytest.raises(InputError, match="predicted"):
+        PAIRS[name](predicted.float(), truth.float())
 
 
 @pytest.mark.parametrize(("width", "height"), [(11, 11), (11, 40), (17, 12)])
@@ -141,6 +145,18 @@ def test_colorfulness_agrees_with_the_formula_in_float64(pair: Pair) -> None:
     error = np.abs(np.subtract(predicted, truth))
     np.testing.assert_allclose(m.colorfulness_error(*pair).numpy(), error, rtol=1e-5, atol=2e-4)
     assert error.max() > 5
+
+
+def test_images_with_nan_and_no_images_are_refused() -> None:
+    good, bad = torch.rand(2, 3, 16, 16), torch.rand(2, 3, 16, 16)
+    bad[1, 0, 3, 3] = math.nan
+    for metric in PAIRS.values():
+        with pytest.raises(InputError, match=r"target.* 1"):
+            metric(good, bad)
+        with pytest.raises(InputError, match="predicted"):
+            metric(good[:0], good[:0])
+    with pytest.raises(InputError, match="target"):
+        m.rmse_ab(good[:, :2], bad[:, :2])
 
 
 def test_colorfulness_in_closed_form() -> None:

@@ -10,25 +10,31 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from helpers import tiny
 from helpers.tiny import light as light
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from torch import nn
 
 from colorize import paths
 from colorize.errors import CheckpointError, InputError
 from colorize.models import (
     MODEL_CLASSES,
+    BinHead,
     ClassificationModel,
     ClassificationOnlyModel,
     Colorizer,
     EuclideanModel,
+    ModelOutput,
     SimplifiedModel,
     hub,
+    register_model,
 )
 from colorize.models import checkpoint as c
+from colorize.models.fuse import fuse_conv_bn
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -153,16 +159,89 @@ def test_a_name_without_the_ending(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_saving_that_fails_leaves_the_old_file_and_nothing_else(saved: Path) -> None:
+def test_saving_that_fails_leaves_the_old_file_and_nothing_else(
+    saved: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = saved.read_bytes()
-    with pytest.raises(TypeError):
+    with pytest.raises(CheckpointError, match="extra"):
         c.save_checkpoint(tiny.model(1), saved, metrics=torch.zeros(1))
-    model = tiny.model(1)
-    model.trunk[0].bias = model.trunk[2].bias  # safetensors refuses memory that is shared
-    with pytest.raises(RuntimeError, match="share"):
-        c.save_checkpoint(model, saved)
+
+    def full_disk(tensors: Any, path: Path, **rest: Any) -> None:
+        path.write_bytes(b"half")
+        raise OSError("no space left")
+
+    monkeypatch.setattr(c, "save_file", full_disk)
+    with pytest.raises(OSError, match="no space"):
+        c.save_checkpoint(tiny.model(1), saved)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
+
+
+class _OwnNet(Colorizer):
+    """Somebody's own: a table of 529 bins, and arguments of several kinds."""
+
+    size_divisor = 4
+
+    def __init__(self, channels: int, *, bin_centers: Any = None, scale: float = 1.0) -> None:
+        super().__init__()
+        self.output = BinHead(bin_centers=bin_centers)
+        self.scale = scale
+        self.net = nn.Conv2d(1, channels, 4, stride=4)
+        self.head = nn.Conv2d(channels, self.output.channels, 1)
+
+    def forward(self, L: torch.Tensor) -> ModelOutput:
+        return ModelOutput(self.head(self.net(L / 100 * self.scale).relu()), None)
+
+
+def test_a_class_of_ones_own_once_it_is_registered(tmp_path: Path) -> None:
+    path = tmp_path / "own.safetensors"
+    with pytest.raises(CheckpointError, match="register_model"):
+        c.save_checkpoint(_OwnNet(8), path)
+    own = register_model(_OwnNet)
+    try:
+        axis = torch.arange(-110.0, 111, 10)
+        model = own(8, bin_centers=torch.cartesian_prod(axis, axis), scale=np.float64(0.5))
+        c.save_checkpoint(model, str(path))
+        model.scale = 2.0  # what was set afterwards is saved as well
+        c.save_checkpoint(model, str(path))
+        loaded = hub.load_model(path)
+        assert isinstance(loaded, _OwnNet) and loaded.scale == 2.0
+        tiny.assert_same_bits(loaded.state_dict(), model.state_dict())
+        assert len(loaded.output.bin_centers) == 529
+        with pytest.raises(InputError, match="another"):
+            register_model(type("_OwnNet", (Colorizer,), {"__module__": "elsewhere"}))
+    finally:
+        del MODEL_CLASSES["_OwnNet"]
+    with pytest.raises(CheckpointError, match="register_model"):
+        hub.load_model(path)
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    changed = tiny.model()
+    changed.head = nn.Conv2d(8, 5, 1)
+    sized = tiny.model()
+    sized.input_size = 64.0  # type: ignore[assignment]
+    for model in (changed, sized, fuse_conv_bn(_build("UNetModel"))):
+        with pytest.raises(CheckpointError):
+            c.save_checkpoint(model, path)
+    with pytest.raises(InputError, match="model"):
+        c.save_checkpoint(nn.Linear(1, 1), path)
+    assert not path.exists()
+
+
+def test_compiled_and_parallel_models_are_saved_as_what_they_are(tmp_path: Path) -> None:
+    model = tiny.model()
+    for number, wrapped in enumerate((torch.compile(model), nn.DataParallel(model))):
+        path = c.save_checkpoint(wrapped, tmp_path / f"{number}.safetensors")
+        loaded = hub.load_model(path)
+        tiny.assert_same_bits(loaded.state_dict(), model.state_dict())
+
+
+def test_loading_draws_nothing_from_the_callers_random_numbers(saved: Path) -> None:
+    before = torch.get_rng_state()
+    hub.load_model(saved)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_every_truncation_is_noticed(saved: Path, tmp_path: Path) -> None:
@@ -188,6 +267,13 @@ def test_foreign_files_and_records_that_make_no_sense(entries: Entries, tmp_path
     records += [
         {**good, "config": {**good["config"], "heads": 3}},
         {**good, "config": None},
+        {**good, "config": {**good["config"], "width": "wide"}},
+        {**good, "config": {**good["config"], "bin_centers": [[1, 2], [3]]}},
+        {**good, "config": {**good["config"], "k": [5]}},
+        {**good, "look_size": "large"},
+        {**good, "look_size": -1},
+        {**good, "model": ["SimplifiedModel"]},
+        {**good, "extra": 3},
         {**good, "format": c.FORMAT + 1},
         {**good, "model": "DreamModel"},
     ]
@@ -204,6 +290,25 @@ def test_foreign_files_and_records_that_make_no_sense(entries: Entries, tmp_path
             c.load_checkpoint(path)
     with pytest.raises(CheckpointError, match="There is no checkpoint"):
         c.load_checkpoint(tmp_path / "none.safetensors")
+
+
+def test_a_crafted_checkpoint_fetches_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any, **__: Any) -> None:
+        raise AssertionError("the network was asked")
+
+    monkeypatch.setattr("socket.socket.connect", refuse)
+    model = _build("UNetModel")
+    path = c.save_checkpoint(model, tmp_path / "a.safetensors")
+    record = {"format": 1, "model": "UNetModel", "look_size": 64, "extra": {}}
+    _write(path, model.state_dict(), {**record, "config": {**model.config, "pretrained": True}})
+    c.load_checkpoint(path)
+    for encoder in ("hf_hub:somebody/model", "hf-hub:timm/mobilenetv3_small_050.x", "../../net"):
+        config = {**model.config, "encoder": encoder}
+        _write(path, model.state_dict(), {**record, "config": config})
+        with pytest.raises(CheckpointError):
+            c.load_checkpoint(path)
 
 
 def test_checkpoints_with_the_names_of_older_versions(tmp_path: Path) -> None:

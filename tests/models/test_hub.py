@@ -158,3 +158,17 @@ def test_models_by_name_and_by_path(home: Path, tmp_path: Path) -> None:
     for way, seed in (("ours", 0), ("theirs", 1), (elsewhere, 2), (str(elsewhere), 2)):
         loaded = hub.load_model(way)
         tiny.assert_same_bits(loaded.state_dict(), tiny.model(seed).state_dict())
+
+
+def test_names_by_pattern_and_what_a_model_says_of_itself(home: Path) -> None:
+    for name in ("rebalanced", "rebalanced-smooth", "photo"):
+        c.save_checkpoint(tiny.model(), home / "CHECKPOINTS" / f"{name}.safetensors", step=7)
+    assert hub.list_models("reb*") == ["rebalanced", "rebalanced-smooth"]
+    info = hub.model_info("photo")
+    assert info.model == "SimplifiedModel" and info.extra == {"step": 7}
+    for ask in (hub.model_info, hub.load_model):
+        with pytest.raises(CheckpointError, match="photo"):
+            ask("phtoo")
+    with pytest.raises(InputError, match="device"):
+        hub.load_model("photo", device="abacus")
+    assert hub.load_model("photo", device="auto").device == hub.find_device()

@@ -6,10 +6,13 @@ import copy
 import json
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torch.nn.functional as F  # noqa: N812
 from helpers import tiny
@@ -18,7 +21,13 @@ from torch import Tensor, nn
 
 from colorize.color.bins import published_bin_centers
 from colorize.errors import InputError
-from colorize.models import ClassificationModel, EuclideanModel, SimplifiedModel, UNetModel
+from colorize.models import (
+    ClassificationModel,
+    EuclideanModel,
+    SimplifiedModel,
+    UNetModel,
+    eval_mode,
+)
 
 NARROW: dict[str, dict[str, Any]] = {
     "ClassificationModel": {"width": 0.125},
@@ -266,12 +275,60 @@ def test_bins_of_ones_own(name: str, rgb: Tensor) -> None:
     assert ab.isfinite().all() and used <= {tuple(p) for p in centers.tolist()}
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision(net: Any, dtype: torch.dtype) -> None:
+    L = torch.rand(2, 1, 33, 40) * 100
+    expected = net.predict_ab(L)
+    half = copy.deepcopy(net).to(dtype)
+    ab = half.predict_ab(L)
+    assert ab.dtype == torch.float32
+    # bfloat16 has 8 bits, and every layer rounds.
+    assert (ab - expected).abs().mean() < 0.15 * expected.abs().mean()
+    if net.has_distribution:
+        assert half.output.bin_centers.dtype == half.output.class_weights.dtype == torch.float32
+
+
+def test_losses_refuse_images_that_make_no_sense(net: Any, rgb: Tensor) -> None:
+    spoiled = rgb / 255
+    spoiled[1, 0, 0, 0] = math.nan
+    for wrong in (rgb.float(), spoiled, rgb[:0]):
+        with pytest.raises(InputError, match="rgb"):
+            net.loss({"rgb": wrong})
+    L = torch.full((1, 1, 32, 32), math.nan)
+    with pytest.raises(InputError, match="L"):
+        net.predict_ab(L)
+    next(net.parameters()).data.fill_(math.nan)
+    with pytest.raises(InputError, match="weights"):
+        net.predict_ab(torch.rand(1, 1, 32, 32) * 100)
+
+
+def test_eval_mode_of_several_threads_at_once() -> None:
+    model = tiny.model().train()
+    with ThreadPoolExecutor(1) as other:
+        inside = ExitStack()
+        inside.enter_context(eval_mode(model))
+        theirs = ExitStack()
+        other.submit(theirs.enter_context, eval_mode(model)).result()
+        inside.close()
+        assert not any(module.training for module in model.modules())
+        other.submit(theirs.close).result()
+    assert all(module.training for module in model.modules())
+
+
 def test_every_option_is_in_the_config() -> None:
     options = {"target": "onehot", "temperature": 0.7, "k": 3, "sigma": 2.5}
     for name in QUANTIZED:
         config = build(name, **options).config
         assert {k: config[k] for k in options} == options
         assert all(key in config for key in NARROW[name])
+
+
+def test_an_option_that_is_set_afterwards_is_in_the_config() -> None:
+    model = SimplifiedModel(width=0.02)
+    model.output.temperature = 0.9
+    assert model.config["temperature"] == 0.9
+    with pytest.raises(InputError, match="temperature"):
+        model.config["temperature"] = 0.5
 
 
 def test_training_moves_statistics_and_prediction_does_not(net: Any, rgb: Tensor) -> None:
@@ -383,8 +440,8 @@ def test_encoder_sees_the_grey_picture_as_its_pretraining_expects() -> None:
     lab = np.zeros((32, 32, 3))
     lab[..., 0] = L[0, 0]
     grey = torch.from_numpy(lab2rgb(lab)).movedim(-1, 0).float()
-    cfg = model.encoder.pretrained_cfg
-    mean, std = (torch.tensor(cfg[key]).view(3, 1, 1) for key in ("mean", "std"))
+    cfg = timm.get_pretrained_cfg("tf_efficientnet_lite0")
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (cfg.mean, cfg.std))
     torch.testing.assert_close(seen[0][0], (grey - mean) / std, atol=1e-4, rtol=0)
 
 

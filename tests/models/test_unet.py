@@ -13,12 +13,14 @@ import pytest
 import skimage.data
 import timm
 import torch
+from helpers import tiny
 from torch import Tensor, nn
 
 from colorize.errors import CheckpointError, InputError
 from colorize.models import UNetModel
 from colorize.models import pretrained as encoders
 from colorize.models.checkpoint import load_checkpoint, save_checkpoint
+from colorize.models.encoder import create_encoder
 from colorize.models.pretrained import encoder_weights, imagenet_classifier
 from colorize.models.unet import in_timm_order
 
@@ -74,6 +76,30 @@ def assert_same_features(model: UNetModel, net: Any) -> None:
         feature = found[level]
         assert feature.std() > 1e-3
         torch.testing.assert_close(feature, by_size[tuple(feature.shape)], rtol=1e-4, atol=1e-5)
+
+
+def test_lite0_is_timms_to_the_bit_also_in_training() -> None:
+    nets, states = [], []
+    for build in (
+        lambda: create_encoder(LITE).net,
+        lambda: timm.create_model(LITE, features_only=True),
+    ):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(3)
+            nets.append(build())
+            states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+    x = torch.randn(2, 3, 64, 96)
+    outputs = [net.train()(x) for net in nets]
+    for features in outputs:
+        sum(feature.square().mean() for feature in features).backward()
+    outputs += [net.eval()(x) for net in nets]
+    for ours, theirs in (outputs[:2], outputs[2:]):
+        assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    ours, theirs = ([p.grad for p in net.parameters()] for net in nets)
+    assert all(torch.equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    tiny.assert_same_bits(nets[0].state_dict(), nets[1].state_dict())
+    assert list(nets[0].state_dict()) == list(nets[1].state_dict())
 
 
 @pytest.mark.parametrize("layout", ["timm", "ported", "features"])

@@ -32,9 +32,10 @@ from colorize.models import (
     UNetModel,
 )
 from colorize.models.checkpoint import save_checkpoint
+from colorize.models.hub import find_device
 from colorize.photo import image, prediction
 from colorize.photo.colorize import classify_image, colorize_image, uncertainty
-from colorize.photo.prediction import DEFAULT_MODEL, find_device, predict
+from colorize.photo.prediction import DEFAULT_MODEL, predict
 from colorize.photo.upsampling import METHODS
 
 pytestmark = pytest.mark.usefixtures("light")

@@ -1,0 +1,19 @@
+"""Packages that only some uses need: asked for when they are used, and named when they lack."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+from colorize.errors import MissingPackageError
+
+
+def import_extra(module: str, extra: str) -> ModuleType:
+    """Import a module of one of the package's extras: train, notebook, app, export, formats."""
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{module} needs the package {error.name}, which is not installed; install it with: "
+            f"pip install 'colorize-study[{extra}]'"
+        ) from error
