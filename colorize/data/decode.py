@@ -30,20 +30,20 @@ from colorize.data.color_profile import (
 from colorize.data.file_kind import HEAD
 from colorize.data.grey import is_grey as is_grey
 from colorize.data.opening import (
-    DECODER_ERRORS,
+    FIRST_PAGE,
     FileSource,
     explaining,
     h273_numbers,
+    mended_content,
     opened_file,
     opened_image,
-    without_damaged_chunks,
+    page_note,
 )
 from colorize.data.stored import has_alpha, is_deep, stored_pixels
 from colorize.data.tiff import TIFF_MARKS, TiffPage, is_misread, read_tiff
 from colorize.errors import ImageError
 
 ImageSource = FileSource | Image.Image
-FIRST_PAGE = "the first of its pages or frames was taken"
 
 # ImageOps.exif_transpose also writes the remaining EXIF block anew, and fails on the many that do
 # not keep to the standard.
@@ -159,7 +159,7 @@ def opened_header(
         try:
             image = stack.enter_context(opened_image(io.BytesIO(encoded), name, max_pixels))
         except ImageError:
-            mended = _mended(io.BytesIO(encoded), truncated=False)
+            mended = mended_content(io.BytesIO(encoded), truncated=False)
             if mended is not None:
                 file = io.BytesIO(mended[0])
                 image = stack.enter_context(opened_image(file, name, max_pixels))
@@ -190,27 +190,12 @@ def _read(
         try:
             return _with_file(file, name, use, max_pixels)
         except ImageError:
-            mended = _mended(file, truncated)
+            mended = mended_content(file, truncated)
             if mended is None:
                 raise
         content, note = mended
         decoded = _with_file(io.BytesIO(content), name, use, max_pixels)
         return replace(decoded, notes=(note, *decoded.notes))
-
-
-def _mended(file: BinaryIO, truncated: bool) -> tuple[bytes, str] | None:
-    """Give the content of a file without its damage, and a note; None when nothing helps."""
-    file.seek(0)
-    mark = file.read(4)
-    file.seek(0)
-    if mark == b"\x89PNG":
-        content, chunks = without_damaged_chunks(file.read())
-        note = f"its damaged chunks {', '.join(chunks)} were left out"
-        return (content, note) if chunks else None
-    if mark[:2] == b"\xff\xd8" and truncated:
-        # Pillow's own switch for cut files is one for all threads.
-        return file.read() + b"\xff\xd9", "it is cut off; what is missing is grey"
-    return None
 
 
 def _with_file(
@@ -251,7 +236,7 @@ def _to_srgb(opened: _Opened, name: str, depth: int, over_white: bool = False) -
     declared = declared_color(image, opened.h273)
     decoded = assembled(pixels, declared, _orientation(image, name), depth, over_white)
     # Last, as looking for a second page may spoil the first.
-    taken = _page_note(image)
+    taken = page_note(image)
     return replace(decoded, notes=(*taken, *decoded.notes))
 
 
@@ -260,18 +245,6 @@ def _orientation(image: Image.Image, name: str) -> int:
     with explaining(name):
         value = image.getexif().get(ExifTags.Base.Orientation, 1)
     return value if value in _UPRIGHT else 1
-
-
-def _page_note(image: Image.Image) -> list[str]:
-    # A phone's JPEG carries its preview or its brightness map as further images (MPO).
-    if image.format == "MPO":
-        return []
-    try:
-        if (page := getattr(image, "tell", int)()) > 0:
-            return [f"its page {page + 1} was taken, as those before it are reduced copies"]
-        return [FIRST_PAGE] * (getattr(image, "n_frames", 1) > 1)
-    except (*DECODER_ERRORS, LookupError):
-        return [FIRST_PAGE]  # a second page that is damaged
 
 
 def _warn(decoded: Decoded, name: str) -> None:

@@ -30,8 +30,9 @@ _PLUGINS = {
     "JXL": ("pillow_jxl", None),
     "AVIF": ("pillow_avif", None),
 }
+FIRST_PAGE = "the first of its pages or frames was taken"
 # What Pillow's decoders raise on damaged files. A full disk or a bug of ours is not among them.
-DECODER_ERRORS = (
+_DECODER_ERRORS = (
     OSError,
     SyntaxError,
     ValueError,
@@ -68,7 +69,7 @@ def explaining(name: str) -> Iterator[None]:
             f"{name}: expected an image of ordinary size, got: {error}; where you trust it, allow "
             "more by max_pixels (--max-pixels), or by PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
-    except DECODER_ERRORS as error:
+    except _DECODER_ERRORS as error:
         what = f"{type(error).__name__}: {error}"
         cut = "; truncated=True (--truncated) takes what is there of a JPEG"
         raise ImageError(
@@ -204,6 +205,19 @@ def _is_reduced(image: TiffImageFile) -> bool:
     return bool(tags.get(_SUBFILE_TYPE, 0) & _REDUCED_PAGE) or tags.get(_OLD_SUBFILE_TYPE) == 2
 
 
+def page_note(image: Image.Image) -> list[str]:
+    """Say which page was taken, of a file that has several."""
+    # A phone's JPEG carries its preview or its brightness map as further images (MPO).
+    if image.format == "MPO":
+        return []
+    try:
+        if (page := getattr(image, "tell", int)()) > 0:
+            return [f"its page {page + 1} was taken, as those before it are reduced copies"]
+        return [FIRST_PAGE] * (getattr(image, "n_frames", 1) > 1)
+    except (*_DECODER_ERRORS, LookupError):
+        return [FIRST_PAGE]  # a second page that is damaged
+
+
 def h273_numbers(file: BinaryIO, head: bytes) -> tuple[int, int] | None:
     """Read color primaries and transfer characteristics of a PNG's cICP or an AVIF's nclx."""
     if head[4:8] == b"ftyp":
@@ -234,7 +248,22 @@ def png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
         place += 12 + length
 
 
-def without_damaged_chunks(content: bytes) -> tuple[bytes, list[str]]:
+def mended_content(file: BinaryIO, truncated: bool) -> tuple[bytes, str] | None:
+    """Give the content of a file without its damage, and a note; None when nothing helps."""
+    file.seek(0)
+    mark = file.read(4)
+    file.seek(0)
+    if mark == b"\x89PNG":
+        content, chunks = _without_damaged_chunks(file.read())
+        note = f"its damaged chunks {', '.join(chunks)} were left out"
+        return (content, note) if chunks else None
+    if mark[:2] == b"\xff\xd8" and truncated:
+        # Pillow's own switch for cut files is one for all threads.
+        return file.read() + b"\xff\xd9", "it is cut off; what is missing is grey"
+    return None
+
+
+def _without_damaged_chunks(content: bytes) -> tuple[bytes, list[str]]:
     """Take ancillary chunks with a wrong checksum out of a PNG; give it and their names."""
     kept, names, end = [content[:8]], [], 8
     for kind, place, length in png_chunks(io.BytesIO(content)):
