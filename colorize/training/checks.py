@@ -78,6 +78,7 @@ def check_options(options: FitOptions, recipe: Recipe) -> FitOptions:
             f"got {options.accumulate}"
         )
     _require_whole(options.save_every, "save_every", 1)
+    _require_whole(options.early_steps, "early_steps", 0)
     if options.workers is not None:
         _require_whole(options.workers, "workers", 0)
     require_choice(options.mixed_precision, "mixed_precision", ("no", "fp16", "bf16"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import copy
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm.auto import tqdm
 
 from colorize.color.prior import class_weights, count_bins, smooth_prior
 from colorize.data.dataset import ColorizationDataset
@@ -96,6 +98,8 @@ def finetune(
         raise InputError(f"{parent}: expected a model that colors, got a {type(model).__name__}")
     size = model.input_size if size is None else size
     photos = {split: _photos(data, size, split, split_by) for split in SPLITS}
+    for part in photos.values():
+        tqdm.write(part.summary(), file=sys.stderr)
     before = copy.deepcopy(model)
     if rebalanced(model) and not keep_class_weights:
         _weigh_colors(model, photos["train"])
@@ -126,7 +130,8 @@ def finetune(
 
 
 def finetune_recipe(model: Colorizer) -> Recipe:
-    """The recipe of ``finetune``: a low rate, less for a pretrained encoder, kept statistics."""
+    """The recipe of ``finetune``: a low rate, less of it for a pretrained encoder, and batch norm
+    as it is, since the statistics of few photos are poor."""
     encoder = any(key.startswith("encoder.") for key, _ in model.named_parameters())
     return Recipe(
         lr=3e-4,

@@ -12,7 +12,6 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +31,7 @@ from colorize.training.config import FitOptions, Recipe
 from colorize.training.curve import CURVE_METRICS, mean_losses, read_values, score, validate
 from colorize.training.images import Images, images_identity
 from colorize.training.job import (
+    FitResult,
     Job,
     batch_norm_parts,
     describe_best,
@@ -50,22 +50,6 @@ from colorize.training.optim import (
 from colorize.training.sampler import StepSampler, interruptible, step_generator
 from colorize.training.state import Progress, RunState, run_identity
 from colorize.training.tensorboard import log_validation
-
-
-@dataclass
-class FitResult:
-    """What a run left behind; of several processes only the main one has the curve.
-
-    ``best_by`` says by what the best weights were told: the validation "loss", or "color"
-    (``auc_cells`` of the curve).
-    """
-
-    curve: list[dict[str, float]]
-    steps: int
-    best: Path
-    last: Path
-    main_process: bool
-    best_by: str = "loss"
 
 
 @kept_generators(devices=True)
@@ -144,6 +128,8 @@ def _run(
     images = [images_identity(dataset) for dataset in (train_set, job.val_set)]
     identity = run_identity(model, recipe, seed, images, job.best_by, parts)
 
+    model.input_size = recipe.crop
+
     # --- what lies there from an earlier run
     unfinished = files.state.is_file()
     if unfinished and not resume:
@@ -163,7 +149,6 @@ def _run(
 
     # --- the model and what trains it, as new or as the saved state says
     torch.manual_seed(seed)
-    model.input_size = recipe.crop
     average = make_average(model, recipe.ema) if recipe.ema else None
     trained = model if average is None else cast(Colorizer, average.module)
     # Accelerate replaces the forward of what it is given; the model inside keeps its own.

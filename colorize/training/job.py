@@ -6,6 +6,7 @@ import sys
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -50,6 +51,21 @@ class Job:
     metadata: dict[str, Any]
     best_by: BestBy
     accelerator: Accelerator
+
+
+@dataclass
+class FitResult:
+    """What a run left behind; of several processes only the main one has the curve.
+
+    ``best_by`` tells the best: validation's "loss", or "color" (``auc_cells`` of the curve).
+    """
+
+    curve: list[dict[str, float]]
+    steps: int
+    best: Path
+    last: Path
+    main_process: bool
+    best_by: str = "loss"
 
 
 def prepare(
