@@ -15,8 +15,8 @@ _MOST_NAMES = 10
 SUMMARY = {
     "colored": "colored",
     "done": "colored already",
-    "result": "results of an earlier run left out",
-    "color": "color photos left alone",
+    "result": "left out as result of an earlier run",
+    "color": "left alone as color photo",
     "failed": "failed",
     "not tried": "not tried",
 }

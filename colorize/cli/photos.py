@@ -232,6 +232,8 @@ def _to_stdout(options: argparse.Namespace) -> None:
     content = sys.stdin.buffer.read() if photo.piped else read_bytes(photo.path, str(photo.path))
     sha256 = storage.sha256_bytes(content)
     original = _read(content, str(photo.path), options)
+    if original.metadata.made is not None:
+        raise InputError(f"{photo.path}: is a result itself; color its photo")
     (rgb,) = _predict(original, _load(options), options)
     encoded = io.BytesIO()
     made = Made(None if photo.piped else photo.path.name, sha256, recorded_settings(options))

@@ -442,6 +442,11 @@ def test_results_are_not_colored_again(capsys: pytest.CaptureFixture[str]) -> No
     capsys.readouterr()
     assert "a-color.png" in _error(["a-color.png", "-o", "again.png"], capsys)
     assert not Path("again.png").exists()
+    # Also without the record, and where the record says nothing about this file.
+    Path(record.FILE_NAME).unlink()
+    assert main(["*.png"]) == 0
+    assert "a-color.png" in _error(["a-color.png", "-o", "again.png"], capsys)
+    assert _files() == ["a-color.png", "a.png", "b-color.png", "b.jpg", "c-color.png", "c.png"]
 
 
 def test_a_record_that_was_cut_is_gone_on_with() -> None:
