@@ -111,10 +111,11 @@ def open_tab(name: str, session: Session) -> None:
     session.tab = name
 
 
+@in_words
 def add_hint(session: Session, color: str, event: gr.SelectData) -> None:
     """Give the clicked point the color of the picker."""
     x, y = event.index
-    session.hints.add(x, y, parse_color(color))
+    session.add_hint(x, y, parse_color(color))
 
 
 def recolor_hint(session: Session, color: str) -> None:

@@ -23,7 +23,7 @@ _HINT_COLOR = "#b03020"
 # Files of a visitor are deleted an hour after they were made; it is looked every ten minutes.
 _DELETE_CACHE = (600, 3600)
 _SENTENCES = {
-    "photo": "For photos of all kinds, old ones too.",
+    "photo": "for photos of all kinds.",
     "eccv16": "The net that the authors of Colorful Image Colorization published.",
     "siggraph17": "The net that its authors published for coloring with hints.",
 }
@@ -36,6 +36,7 @@ _CSS = """
   grid-template-columns: repeat(4, minmax(0, 1fr)) !important; grid-auto-rows: auto !important
 }
 #examples .thumbnail-item {width: auto !important; min-width: 0 !important; height: auto}
+#marked img, #uncertainty img {max-height: 560px; width: auto; margin: auto}
 #samples .thumbnail-item {aspect-ratio: auto !important; height: auto !important}
 #model input {padding-right: 28px; text-overflow: ellipsis}
 """

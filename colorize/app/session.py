@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 
 from colorize import storage
-from colorize.app.hint_list import HintList
+from colorize.app.hint_list import Color, HintList
 from colorize.errors import InputError
 from colorize.models import Colorizer
 from colorize.models.fuse import fuse_conv_bn
@@ -102,15 +102,22 @@ class Session:
         self._opened = OpenPhoto(name, storage.sha256_file(path), photo, np.asarray(shown))
 
     def predict(self) -> Prediction:
-        """Run the model on what is shown, unless it has run."""
-        shown = self.opened.shown
+        """Run the model on the photo, unless it has run."""
+        photo = self.opened.photo
         if self.model not in self._predictions:
-            self._predictions[self.model] = predict(shown, load_net(self.model))
+            self._predictions[self.model] = predict(photo.rgb, load_net(self.model))
         return self._predictions[self.model]
+
+    def add_hint(self, x: float, y: float, color: Color) -> None:
+        """Add a hint at a point of what is shown."""
+        top, bottom, left, right = self._shown_prediction().inside
+        if not (top <= y < bottom and left <= x < right):
+            raise InputError("This point lies in the margin of the photo, which gets no color.")
+        self.hints.add(x, y, color)
 
     def colored(self, adjustments: Adjustments) -> np.ndarray:
         """Color what is shown: (h, w, 3) uint8."""
-        return self._chosen(self.predict(), self.hints.hints, adjustments)
+        return self._chosen(self._shown_prediction(), self.hints.hints, adjustments)
 
     def marked(self, adjustments: Adjustments) -> np.ndarray:
         """Color what is shown and mark the hints on it."""
@@ -118,11 +125,11 @@ class Session:
 
     def samples(self, adjustments: Adjustments) -> np.ndarray:
         """Draw colorings of what is shown, the likeliest first: (SAMPLES, h, w, 3) uint8."""
-        return self._draw(self.predict(), self.hints.hints, adjustments)
+        return self._draw(self._shown_prediction(), self.hints.hints, adjustments)
 
     def uncertainty(self) -> np.ndarray:
         """Picture how undecided the model is: (h, w, 3) uint8; dark is sure, yellow is not."""
-        entropy = self.predict().uncertainty()
+        entropy = self._shown_prediction().uncertainty()
         level = entropy / max(float(entropy.max()), 1e-6)
         steps = np.linspace(0, 1, len(_RAMP))
         return np.stack([np.interp(level, steps, c) for c in _RAMP.T], -1).astype(np.uint8)
@@ -131,7 +138,7 @@ class Session:
         """Write the result at full size with the photo's metadata; notes on what was lost."""
         name, sha256, photo, shown = self.opened
         hints = self.hints.scaled(shown.shape[:2], photo.rgb.shape[:2])
-        colored = self._chosen(predict(photo.rgb, load_net(self.model)), hints, adjustments)
+        colored = self._chosen(self.predict(), hints, adjustments)
         suffix = Path(name).suffix.lower()
         suffix = suffix if suffix in writable_suffixes() else ".png"
         if self._folder is None:
@@ -139,6 +146,9 @@ class Session:
         path = Path(self._folder.name) / f"{Path(name).stem}-color{suffix}"
         made = Made(name, sha256, self._settings(hints, adjustments))
         return path, write_photo(colored, photo, path, suffix, made=made)
+
+    def _shown_prediction(self) -> Prediction:
+        return self.predict().resized(self.opened.shown)
 
     def _settings(self, hints: Sequence[Hint], adjustments: Adjustments) -> dict[str, Any]:
         """Give all that decides how the result looks, as values of JSON."""

@@ -54,7 +54,7 @@ class InputImage:
     """
 
     def __init__(self, image: ImageLike, device: torch.device) -> None:
-        self._pixels, self._device = _read(image), device
+        self._pixels, self.device = _read(image), device
         self.size: tuple[int, int] = self._pixels.shape[:2]
 
     @property
@@ -86,14 +86,14 @@ class InputImage:
         rows = max(1, _BAND_PIXELS // self.size[1])
         for first in range(0, self.size[0], rows):
             band = _to_rgb(self._pixels[first : first + rows])
-            rgb = torch.from_numpy(band).to(self._device).movedim(-1, 0)[None]
+            rgb = torch.from_numpy(band).to(self.device).movedim(-1, 0)[None]
             yield first, rgb_to_L(rgb.expand(-1, 3, -1, -1))
 
     def reduced(self, short_side: int) -> Tensor:
         """Reduce lightness to a short side: (1, 1, h, w), means over areas. Never enlarges."""
         scale = min(1.0, short_side / min(self.size))
         h, w = (max(1, round(side * scale)) for side in self.size)
-        reduction = AreaReduction(self.size, (h, w), self._device)
+        reduction = AreaReduction(self.size, (h, w), self.device)
         for first, band in self.bands():
             reduction.add(band, first)
         return reduction.mean

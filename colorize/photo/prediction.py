@@ -212,6 +212,15 @@ class Prediction:
         """
         return self._answer.classify()
 
+    def resized(self, image: AnyImage) -> Prediction:
+        """Give the same prediction for a copy of the image at another size, such as a preview."""
+        copy = InputImage(to_image(image), self._image.device)
+        down, across = (new / old for new, old in zip(copy.size, self._image.size, strict=True))
+        top, bottom = (round(row * down) for row in self.inside[:2])
+        left, right = (round(column * across) for column in self.inside[2:])
+        inside = Box(top, max(bottom, top + 1), left, max(right, left + 1))
+        return Prediction(copy, inside, self.tone, self._answer)
+
     def _inside_hints(self, hints: Sequence[Hint], name: str) -> tuple[Tensor, Tensor]:
         """Check hints; give their places in the part without margins, and their ab."""
         size = self._image.size

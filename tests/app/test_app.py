@@ -58,7 +58,7 @@ def visitor(old_photo: Path, monkeypatch: pytest.MonkeyPatch) -> Session:
 
 
 def test_the_download_is_what_the_library_gives(visitor: Session, old_photo: Path) -> None:
-    visitor.hints.add(49.5, 24.5, (200, 30, 30))
+    visitor.add_hint(49.5, 24.5, (200, 30, 30))
     assert visitor.colored(OWN).shape == visitor.opened.shown.shape == (200, 150, 3)
     path, _ = visitor.save(Adjustments(0.38, 0.7))
     image = Image.open(path)
@@ -87,12 +87,13 @@ def test_the_net_runs_once_for_photo_and_model(
     assert (
         np.abs(visitor.colored(Adjustments(0.38, 0)).astype(int) - visitor.opened.shown).max() <= 2
     )
-    visitor.hints.add(75, 100, (200, 30, 30))
+    visitor.add_hint(75, 100, (200, 30, 30))
     assert np.abs(visitor.colored(OWN).astype(int) - plain)[100, 75].max() > 5
     four = visitor.samples(OWN)
     visitor.sample = 2
     assert (visitor.colored(OWN) == four[2]).all()
     assert visitor.uncertainty().shape == plain.shape
+    visitor.save(OWN)
     assert len(runs) == 1
     visitor.model, visitor.sample = "flat", None
     assert (visitor.colored(OWN) != plain).any()
@@ -108,6 +109,22 @@ def test_a_photo_that_cannot_be_read_leaves_none(visitor: Session, tmp_path: Pat
         visitor.open_photo(bad, "bad.png")
     with pytest.raises(InputError, match="no photo"):
         visitor.colored(OWN)
+
+
+def test_a_margin_takes_no_hint(tmp_path: Path) -> None:
+    """What is shown has the margin of the photo at its own scale."""
+    framed = np.full((1200, 900), 255, np.uint8)
+    framed[150:-150, 150:-150] = skimage.data.camera()[:450, :300].repeat(2, 0).repeat(2, 1)
+    Image.fromarray(framed).save(tmp_path / "framed.png")
+    session = Session()
+    session.open_photo(tmp_path / "framed.png", "framed.png")
+    with pytest.raises(InputError, match="margin"):
+        session.add_hint(50, 400, (200, 30, 30))
+    session.add_hint(140, 400, (200, 30, 30))
+    colored = session.colored(OWN)
+    assert (
+        np.ptp(colored[:90], axis=2).max() <= 1 < np.ptp(colored[110:-110, 110:-110], axis=2).max()
+    )
 
 
 def test_hints_are_edited_and_undone() -> None:
