@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
+import os
+import shutil
+import tempfile
 from typing import TYPE_CHECKING, Any
 
 from colorize.errors import ColorizeError
@@ -39,6 +43,10 @@ def start(**options: Any) -> gradio.Blocks:
 
     from colorize.app.page import LOOK, make_page
 
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        # The default is one folder for all users and apps, and an app that ends deletes in it.
+        os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="colorize-app-")
+        atexit.register(shutil.rmtree, os.environ["GRADIO_TEMP_DIR"], ignore_errors=True)
     page = make_page()
     page.launch(
         max_file_size=_LARGEST_UPLOAD,
