@@ -17,8 +17,9 @@ _DUST = 0.02
 _BLACK, _WHITE = 8.0, 90.0
 # Share of the border at which the image must stand out from its margin.
 _BARS, _ONE_SIDE, _MOUNT = 0.25, 0.8, 0.4
-# Lines within which the image begins; more of them only for one that is askew on its paper.
-_SHARP, _ASKEW = 3, 0.75
+# The image begins within so many lines, with this share at least; more slowly only where it stands
+# out all along, and is askew on its paper.
+_SHARP, _ABRUPT, _ASKEW = 3, 0.45, 0.75
 # A faint edge: units of L, and the share of its length that steps in its direction.
 _LEAST_STEP, _STEP_ALIKE = 1.0, 0.6
 _NESTED = 3
@@ -131,8 +132,9 @@ def _find_edge(view: np.ndarray, rough: int, level: tuple[int, float]) -> _Side 
     contrast = float(np.quantile(share, 0.75))
     edge = int(np.argmax(share >= contrast / 2))
     below = np.flatnonzero(share[:edge] <= 0.3 * contrast)
-    rise = int(np.argmax(share >= 0.8 * contrast)) - (below[-1] if len(below) else -1)
-    sharp = rise <= _SHARP or contrast >= _ASKEW
+    begin = below[-1] + 1 if len(below) else 0
+    abrupt = share[begin : begin + _SHARP].max() >= min(0.8 * contrast, _ABRUPT)
+    sharp = abrupt or contrast >= _ASKEW
     if contrast < _BARS or edge > blur or not sharp:
         return _find_step(view[: rough + 2 * blur], middle / 2)
     return _Side(rough + edge, middle / 2, contrast)
