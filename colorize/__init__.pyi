@@ -30,6 +30,7 @@ from .photo.colorize import colorize_image as colorize_image
 from .photo.colorize import uncertainty as uncertainty
 from .photo.prediction import Prediction as Prediction
 from .photo.prediction import predict as predict
+from .photo.sheet import sheet as sheet
 from .training.config import FitOptions as FitOptions
 from .training.config import Recipe as Recipe
 from .training.finetune import finetune as finetune

@@ -12,6 +12,7 @@ from colorize.cli.export import export
 from colorize.cli.notebook import notebook
 from colorize.cli.photos import color_photos
 from colorize.cli.results import results
+from colorize.cli.sheet import sheet
 from colorize.errors import ColorizeError
 
 
@@ -26,6 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "models": study.models,
         "results": results,
         "app": app,
+        "sheet": sheet,
     }
     try:
         if arguments and arguments[0] in commands:

@@ -32,7 +32,7 @@ colored does not stop the others; the exit status is then 1.
 
 Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
                    colorize export MODEL out.onnx, colorize notebook, colorize models,
-                   colorize results, colorize app
+                   colorize results, colorize app, colorize sheet photo.jpg
 (each has its own --help)"""
 
 _SETTINGS = ("temperature", "saturation", "size", "upsampling", "samples", "seed", "depth")

@@ -106,6 +106,11 @@ class Prediction:
         self._image, self._answer = image, answer
         self._part = image.crop(inside)
 
+    @property
+    def adapted(self) -> bool:
+        """Whether the net saw the image in another way than it is, or its color is lessened."""
+        return self.inside != self._image.box or self.tone.share > 0 or self.tone.chroma < 1
+
     @torch.inference_mode()
     def colorize(
         self,
@@ -175,7 +180,7 @@ class Prediction:
             raise InputError("save: expected one coloring of 8 bits; colorize gives others")
         rgb = self.colorize(**settings)
         source = Path(self.source) if isinstance(self.source, str) else self.source
-        photo = Photo(rgb) if source is None else read_photo(source, str(path))
+        photo = Photo(rgb) if source is None else read_photo(source, "image")
         # Transparent pixels were laid over white.
         write_photo(rgb, replace(photo, alpha=None), path, path.suffix)
 

@@ -1,0 +1,62 @@
+"""The command sheet: one photo with many settings on one labelled picture."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from colorize.cli.console import put
+from colorize.errors import InputError
+
+
+def sheet(arguments: list[str]) -> int:
+    """Write a contact sheet over sizes, temperatures and samples."""
+    parser = argparse.ArgumentParser(
+        prog="colorize sheet",
+        description="Color a photo with many settings, on one labelled sheet: which one suits it?",
+    )
+    add = parser.add_argument
+    add("photo", type=Path, help="image file")
+    add("-o", "--output", type=Path, help="picture to write; default: PHOTO-sheet.png")
+    add("--overwrite", action="store_true", help="replace a file that is there")
+    add("--model", default="photo", help="name (see colorize models) or checkpoint")
+    add("--weights", type=Path, help="file with the weights of eccv16 or siggraph17")
+    add("--sizes", type=int, nargs="+", help="short sides in pixels that the net sees")
+    add("--temperatures", type=float, nargs="+", help="0 is vivid, 1 is careful")
+    add("--samples", type=int, default=4, help="number of samples; default: 4")
+    add("--seed", type=int, default=0, help="of the samples; default: 0")
+    add("--device", help="cuda, mps or cpu; default: the first of them that is here")
+    options = parser.parse_args(arguments)
+    photo = options.photo
+    if not photo.is_file():
+        raise InputError(f"{photo}: no such file")
+    output = options.output or photo.with_name(f"{photo.stem}-sheet.png")
+    if os.path.lexists(output) and (not options.overwrite or output.samefile(photo)):
+        raise InputError(f"{output} is there already; --overwrite replaces a sheet, not the photo")
+
+    from colorize import storage
+    from colorize.models.hub import load_model
+    from colorize.photo.files import Photo, write_photo
+    from colorize.photo.formats import find_container
+    from colorize.photo.prediction import find_device
+    from colorize.photo.record import Made
+    from colorize.photo.sheet import sheet as make_sheet
+    from colorize.version import __version__
+
+    find_container(output.suffix)
+    model = load_model(options.model, weights=options.weights).to(find_device(options.device))
+    rgb = make_sheet(
+        photo,
+        model,
+        sizes=options.sizes,
+        temperatures=options.temperatures,
+        samples=options.samples,
+        seed=options.seed,
+    )
+    # Marked as a result, so that it is not colored with the photos beside it.
+    settings = {"sheet": True, "model": Path(options.model).stem, "version": __version__}
+    made = Made(photo.name, storage.sha256_file(photo), settings)
+    write_photo(rgb, Photo(rgb), output, output.suffix, made=made)
+    put(str(output))
+    return 0
