@@ -172,12 +172,12 @@ class Prediction:
 
         Args:
             path: its ending says the format. A file of this name is replaced.
-            settings: as in ``colorize``, without ``samples``, for 8 bits.
+            settings: as in ``colorize``, without ``samples``.
         """
         path = Path(path)
         find_container(path.suffix)
-        if settings.get("samples") is not None or settings.get("depth", 8) != 8:
-            raise InputError("save: expected one coloring of 8 bits; colorize gives others")
+        if settings.get("samples") is not None:
+            raise InputError("samples: save writes one coloring; colorize gives several")
         rgb = self.colorize(**settings)
         source = Path(self.source) if isinstance(self.source, str) else self.source
         photo = Photo(rgb) if source is None else read_photo(source, "image")

@@ -473,7 +473,7 @@ def test_a_prediction_is_saved_as_it_is_colored(net: SimplifiedModel, tmp_path: 
         predicted.save(tmp_path / "out.png", saturation=0.5)
         with Image.open(tmp_path / "out.png") as saved:
             np.testing.assert_array_equal(np.asarray(saved), predicted.colorize(saturation=0.5))
-    for path, settings in (("a.xyz", {}), ("a.png", {"samples": 2}), ("a.png", {"depth": 16})):
+    for path, settings in (("a.xyz", {}), ("a.png", {"samples": 2}), ("a.jpg", {"depth": 16})):
         with pytest.raises(InputError):
             predicted.save(tmp_path / path, **settings)
         assert not (tmp_path / path).exists()
