@@ -36,10 +36,9 @@ def sheet(arguments: list[str]) -> int:
         raise InputError(f"{output} is there already; --overwrite replaces a sheet, not the photo")
 
     from colorize import storage
-    from colorize.models.hub import load_model
+    from colorize.models.hub import find_device, load_model
     from colorize.photo.files import Photo, write_photo
     from colorize.photo.formats import find_container
-    from colorize.photo.prediction import find_device
     from colorize.photo.record import Made
     from colorize.photo.sheet import sheet as make_sheet
     from colorize.version import __version__
