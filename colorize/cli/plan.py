@@ -114,6 +114,8 @@ def _find_named(path: Path, inputs: Inputs) -> Iterator[InputPhoto]:
     for name, reason in listing.rejected:
         if Path(name).suffix.lower() in _OTHER_PHOTOS and reason.startswith("not an image"):
             names.append(name)
+        elif "readable" in reason or "cannot be listed" in reason:
+            inputs.problems.append(f"{path / name}: {reason}")
         elif not _is_of_this_command(Path(name).name):
             inputs.left_out.append(Rejected(str(path / name), reason))
     if not names:
