@@ -2,5 +2,6 @@
 
 from setuptools import find_packages, setup
 
-# Weights that are committed come along in the wheel: CHECKPOINTS is installed as colorize.trained.
-setup(packages=[*find_packages(include=["colorize", "colorize.*"]), "colorize.trained"])
+# CHECKPOINTS is installed as colorize.trained, PRECALCULATED as colorize.precalculated.
+ALONG = ["colorize.trained", "colorize.trained.ablation", "colorize.precalculated"]
+setup(packages=[*find_packages(include=["colorize", "colorize.*"]), *ALONG])

@@ -13,7 +13,12 @@ def import_extra(module: str, extra: str) -> ModuleType:
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        raise MissingPackageError(
-            f"{module} needs the package {error.name}, which is not installed; install it with: "
-            f"pip install 'colorize-study[{extra}]'"
-        ) from error
+        raise missing(module, error, extra) from error
+
+
+def missing(needing: str, error: ModuleNotFoundError, extra: str) -> MissingPackageError:
+    """Say which package lacks, and how it is installed."""
+    return MissingPackageError(
+        f"{needing} needs the package {error.name}, which is not installed; install it with: "
+        f"pip install 'colorize-study[{extra}]'"
+    )

@@ -52,10 +52,10 @@ def trained_checkpoints() -> dict[str, Path]:
     return {path.stem: path for path in files}
 
 
-def shipped_precalculated() -> Path | None:
-    """The priors that come with a source checkout, wherever the home is; None without one."""
+def shipped_precalculated() -> Path:
+    """The priors that come with the library, wherever the home is."""
     source = checkout()
-    return None if source is None else source / "PRECALCULATED"
+    return _PACKAGE / "precalculated" if source is None else source / "PRECALCULATED"
 
 
 def precalculated() -> Path:

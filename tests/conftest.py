@@ -36,7 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "home"
     monkeypatch.setenv("COLORIZE_HOME", str(folder))
     monkeypatch.setattr(paths, "shipped_checkpoints", lambda: tmp_path / "shipped")
-    monkeypatch.setattr(paths, "shipped_precalculated", lambda: None)
+    monkeypatch.setattr(paths, "shipped_precalculated", lambda: tmp_path / "shipped")
     return folder
 
 

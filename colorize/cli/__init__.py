@@ -14,6 +14,7 @@ from colorize.cli.photos import color_photos
 from colorize.cli.results import results
 from colorize.cli.sheet import sheet
 from colorize.errors import ColorizeError
+from colorize.extras import missing
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,6 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return color_photos(arguments)
     except (ColorizeError, OSError) as error:
         say(str(error))
+        return 1
+    except ModuleNotFoundError as error:
+        say(str(missing("This command", error, "notebook")))
         return 1
     except KeyboardInterrupt as interrupt:
         say(str(interrupt) or "interrupted")

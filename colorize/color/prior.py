@@ -129,11 +129,11 @@ def load_prior(name: str, *, folder: Path | None = None) -> Tensor:
     """Read ``prior-<name>.npy``: (Q,) float64, sums to 1.
 
     Args:
-        folder: None for PRECALCULATED, and then for that of the source checkout.
+        folder: None for PRECALCULATED, and then for what came with the library.
     """
     path = (paths.precalculated() if folder is None else folder) / f"prior-{name}.npy"
     shipped = paths.shipped_precalculated() if folder is None else None
-    if not path.is_file() and shipped is not None and (shipped / path.name).is_file():
+    if shipped and not path.is_file() and (shipped / path.name).is_file():
         path = shipped / path.name
     if not path.is_file():
         source = (

@@ -135,6 +135,11 @@ def _find(name: str) -> Path:
     known = paths.trained_checkpoints()
     if name in known:
         return known[name]
+    if (paths.shipped_checkpoints() / f"{name}.md").is_file():
+        raise CheckpointError(
+            f"The weights of {name!r} are not in the package: take {name}{SUFFIX} from CHECKPOINTS "
+            f"of the source and put it at {paths.checkpoints() / (name + SUFFIX)}"
+        )
     names = list_models()
     close = difflib.get_close_matches(name, {*names, *PUBLISHED})
     raise CheckpointError(

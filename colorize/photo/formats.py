@@ -41,7 +41,15 @@ _JPEG = Container(
     options=_FINE,
 )
 _RICH = Container("WEBP", alpha=True, icc=True, most_exif=_NO_LIMIT, most_xmp=_NO_LIMIT)
-_PNG = replace(_RICH, name="PNG", iptc=True, dpi=True, texts=True, deep=True)
+_PNG = replace(
+    _RICH,
+    name="PNG",
+    iptc=True,
+    dpi=True,
+    texts=True,
+    deep=True,
+    options={"compress_level": 3},  # level 6 takes 2.5 times as long for 12 % fewer bytes
+)
 _TIFF = replace(_RICH, name="TIFF", iptc=True, dpi=True, deep=True)
 _WEBP = replace(_RICH, longest=16383, options={"lossless": True, "exact": True})
 _AVIF = replace(_RICH, name="AVIF", longest=65535, options=_FINE)
