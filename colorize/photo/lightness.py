@@ -13,9 +13,8 @@ from torch import Tensor
 _TAIL = 0.005
 # Of 1,000 photographs, 95 % have a wider range of L than 50 between the tails.
 _FADED, _WHOLE = 50.0, 60.0
-_LOWEST, _HIGHEST = 5.0, 95.0
 # The middle of a faded print is brought into this part of the range.
-_MIDDLE = (0.3, 0.7)
+_MIDDLE = (0.2, 0.8)
 # No more than grain is left to stretch below this range.
 _LEAST_RANGE = 9.0
 # Ranges of L, grain averaged out, that say nothing and all about color.
@@ -46,7 +45,7 @@ class Tone:
         if self.share == 0:
             return L
         stretched = ((L - self.low) / (self.high - self.low)).clamp(0, 1) ** self.gamma
-        return torch.lerp(L, _LOWEST + (_HIGHEST - _LOWEST) * stretched, self.share)
+        return torch.lerp(L, 100 * stretched, self.share)
 
 
 def find_tone(L: Tensor) -> Tone:
