@@ -7,6 +7,7 @@ from .color.lab import rgb_to_lab as rgb_to_lab
 from .data.dataset import ColorizationDataset as ColorizationDataset
 from .errors import ColorizeError as ColorizeError
 from .evaluation.evaluate import evaluate as evaluate
+from .evaluation.evaluate import evaluate_whole as evaluate_whole
 from .experiments.catalog import EXPERIMENTS as EXPERIMENTS
 from .experiments.catalog import get_experiment as get_experiment
 from .experiments.run import run_experiment as run_experiment

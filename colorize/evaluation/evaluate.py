@@ -7,7 +7,7 @@ compressed in between.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -129,6 +129,34 @@ def evaluate_shuffled(
     return {"temperature": None, **record.results({}, per_image)}
 
 
+def evaluate_whole(
+    color: Callable[[np.ndarray], np.ndarray],
+    images: Iterable[np.ndarray],
+    *,
+    metrics: Sequence[DatasetMetric] = (),
+    per_image: bool = False,
+) -> dict[str, Any]:
+    """Measure what colors whole images of any size, upsampling and rounding to 8 bits included.
+
+    ``evaluate_whole(partial(colorize_image, model="photo"), images)`` measures what a user gets;
+    with images reduced to 256 px beforehand it is the protocol of most publications.
+
+    Args:
+        color: takes and gives (H, W, 3) uint8, and sees the true colors: it must not use them.
+        images: the true ones, (H, W, 3) uint8.
+    """
+    record = _Record(metrics)
+    for image in images:
+        truth, colored = (
+            torch.from_numpy(np.ascontiguousarray(rgb)).movedim(-1, 0)[None]
+            for rgb in (image, color(image))
+        )
+        batch, lab = {"rgb": truth}, rgb_to_lab(truth)
+        record.add_images(ColoredBatch(batch, lab, rgb_to_lab(colored)[:, 1:], colored))
+        record.add(batch, _values_at_any_temperature(batch, ModelOutput(None, None)))
+    return record.results({}, per_image)
+
+
 def derange(n: int, seed: int) -> Tensor:
     """Draw a permutation of ``range(n)`` that leaves nothing in its place."""
     if n < 2:
@@ -160,7 +188,9 @@ class _Record:
         self._labels: list[int] = []
 
     def add_colors(self, batch: Mapping[str, Tensor], lab: Tensor, ab: Tensor) -> None:
-        images = ColoredBatch(batch, lab, ab, join_rgb(lab, ab))
+        self.add_images(ColoredBatch(batch, lab, ab, join_rgb(lab, ab)))
+
+    def add_images(self, images: ColoredBatch) -> None:
         for metric in (self._errors, *self._metrics):
             metric.update(images)
         self._colors = True

@@ -209,6 +209,22 @@ def test_a_model_without_temperature(images: ImageDataset) -> None:
     assert net.training, "the mode is restored when evaluation fails"
 
 
+def test_whole_images_are_measured_as_a_user_gets_them(images: ImageDataset) -> None:
+    whole = [images.image(i)[: 30 - i] for i in range(7)]
+    truth = e.evaluate_whole(lambda rgb: rgb, whole)
+    assert truth["n"] == 7 and truth["rmse_ab"]["mean"] == 0 and truth["ssim"]["mean"] > 0.999
+    inverted = e.evaluate_whole(lambda rgb: 255 - rgb, whole, per_image=True)
+    expected = [np.sqrt(np.mean((255 - 2.0 * rgb) ** 2)) for rgb in whole]
+    assert inverted["images"]["rmse_rgb"] == pytest.approx(expected, rel=1e-3)
+
+
+def test_floats_are_measured_as_bytes_are(images: ImageDataset, net: SimplifiedModel) -> None:
+    floats = [{"rgb": images[i]["rgb"] / 255} for i in range(7)]
+    for name, value in e.evaluate(net, images).items():
+        if name in METRICS:
+            assert e.evaluate(net, floats)[name] == pytest.approx(value, rel=1e-3), name
+
+
 def test_nothing_else_changes(images: ImageDataset) -> None:
     net = tiny.model().train()
     # Batch norm is frozen by its mode, which evaluation must give back.
