@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from inspect import signature
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from colorize.data.spec import DataSpec
 from colorize.data.splits import SPLITS, Split
 from colorize.errors import CheckpointError
 from colorize.evaluation.results import load_results
+from colorize.experiments.catalog import get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
 from colorize.experiments.files import run_files, scale_folder
 from colorize.models import MODEL_CLASSES, BinHead, Colorizer, UNetModel
@@ -171,7 +172,7 @@ def build_model(
 
 
 def _trained_start(experiment: ResolvedExperiment, name: str) -> Path:
-    path = run_files(replace(experiment, name=name, seed=0)).tested
+    path = run_files(get_experiment(name, experiment.scale)).tested
     if not path.is_file():
         raise CheckpointError(
             f"{experiment.name} starts from {name}, and {path} does not exist; train it first: "

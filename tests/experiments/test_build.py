@@ -25,7 +25,7 @@ from colorize.experiments import build
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.files import run_files
 from colorize.experiments.presets import TINY_DOGS, TINY_VEHICLES
-from colorize.models import SimplifiedModel
+from colorize.models import MODEL_CLASSES, SimplifiedModel
 from colorize.models.checkpoint import save_checkpoint
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -111,8 +111,8 @@ def test_without_imagenets_prior_the_command_that_brings_it(home: Path) -> None:
 def test_every_model_builds_at_small_scale(name: str, home: Path) -> None:
     experiment = get_experiment(name, "small")
     if experiment.init_from:
-        first = SimplifiedModel(**experiment.options)
-        save_checkpoint(first, run_files(get_experiment(experiment.init_from, "small")).tested)
+        start = run_files(get_experiment(experiment.init_from, "small")).tested
+        save_checkpoint(MODEL_CLASSES[experiment.model](**experiment.options), start)
     class_weights = torch.linspace(0.5, 2, 313) if experiment.prior else None
     model: Any = build.build_model(experiment, class_weights, ["a", "b", "c"])
     assert type(model).__name__ == experiment.model
