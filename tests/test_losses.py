@@ -184,7 +184,7 @@ def test_the_perceptual_loss_is_the_mean_relative_distance_of_the_later_maps() -
     colored, truth = torch.rand(2, 3, 40, 30, requires_grad=True), torch.rand(2, 3, 40, 30)
     maps = [_Maps.forward(features.double(), ((x.double() - mean) / std)) for x in (colored, truth)]
     expected = [
-        float((a - b).square().sum() / b.square().sum())
+        float(((a - b).square().sum() / b.square().sum()).detach())
         for a, b in list(zip(*maps, strict=True))[1:]
     ]
     features.float()
