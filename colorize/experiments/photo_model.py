@@ -18,7 +18,6 @@ _SMALL = Experiment(
     lam=0.6,
     pretrained=True,
     preset="photos",
-    tested="last",
 )
 _LARGE = replace(
     _SMALL,
