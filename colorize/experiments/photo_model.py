@@ -42,6 +42,7 @@ PHOTO = by_name(
             "perceptual": 4.0,
         },
         choose_temperature=True,
+        tested="best",
         limits=(
             "What can have any color (vehicles, cups, clothes) comes out brown, grey or in a color "
             "of its surroundings. Color bleeds at the borders of small things, for it comes at a "
