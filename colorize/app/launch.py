@@ -37,8 +37,7 @@ def start(**options: Any) -> gradio.Blocks:
         import gradio  # noqa: F401
     except ImportError as error:
         raise ColorizeError(
-            f"The app needs the package {error.name}; install it with: "
-            "pip install 'colorize-study[app]'"
+            f"The app needs the package {error.name}; install it with: pip install gradio"
         ) from error
 
     from colorize.app.page import LOOK, make_page
