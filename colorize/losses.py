@@ -1,4 +1,4 @@
-"""The loss of every model: formulas over color, cross-entropy over labels, and their sum."""
+"""The loss of every model: two formulas over color, cross-entropy over labels, and their sum."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize.checks import require_tensor
 from colorize.errors import InputError
@@ -109,41 +109,6 @@ def euclidean_loss(predicted: Tensor, target: Tensor) -> Tensor:
     require_tensor(predicted, "predicted", shape=(None, 2, None, None), floating=True)
     require_tensor(target, "target", shape=tuple(predicted.shape))
     return 0.5 * (predicted.float() - target.float()).square().sum(1).mean()
-
-
-class PerceptualLoss(nn.Module):
-    """Distance between what a frozen classifier sees in a colored and in the true image.
-
-    Johnson 2016, equation 2, over several maps of features; each squared distance is divided by
-    the mean square of the true image's features, so that all maps weigh the same.
-
-    Args:
-        features: a net that gives a list of maps; its weights are not trained.
-        mean, std: (1, 3, 1, 1), by which its input is normalised.
-        first: of the maps; the ones before it see edges more than things.
-    """
-
-    def __init__(self, features: nn.Module, mean: Tensor, std: Tensor, first: int = 2) -> None:
-        super().__init__()
-        self.features = features.eval().requires_grad_(False)
-        self.register_buffer("mean", mean)
-        self.register_buffer("std", std)
-        self.first = first
-
-    def forward(self, colored: Tensor, truth: Tensor) -> Tensor:
-        """Two of (N, 3, H, W), rgb in 0..1, to a scalar, float32."""
-        with torch.no_grad():
-            true_maps = self._maps(truth)
-        distances = [
-            (a.float() - b.float()).square().mean() / b.float().square().mean()
-            for a, b in zip(self._maps(colored), true_maps, strict=True)
-        ]
-        return torch.stack(distances).mean()
-
-    def _maps(self, rgb: Tensor) -> list[Tensor]:
-        normalised = (rgb - self.get_buffer("mean")) / self.get_buffer("std")
-        maps = self.features(normalised.contiguous(memory_format=torch.channels_last))
-        return list(maps)[self.first :]
 
 
 def _checked(label: Tensor | None, classes: Tensor) -> Tensor:

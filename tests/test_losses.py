@@ -7,15 +7,10 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor, nn
+from torch import Tensor
 
 from colorize.errors import InputError
-from colorize.losses import (
-    PerceptualLoss,
-    colorization_losses,
-    euclidean_loss,
-    soft_cross_entropy,
-)
+from colorize.losses import colorization_losses, euclidean_loss, soft_cross_entropy
 
 N, Q, K, H, W = 2, 40, 5, 6, 7
 
@@ -160,37 +155,3 @@ def test_the_sum_of_color_and_class_loss() -> None:
     for wrong in (None, torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, -1]), label[:3]):
         with pytest.raises(InputError, match="label"):
             colorization_losses((color, classes), ab, wrong)
-
-
-class _Maps(nn.Module):
-    """Three maps of features, of smaller and smaller size."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(nn.Conv2d(c, c + 2, 3, stride=2) for c in (3, 5, 7))
-
-    def forward(self, x: Tensor) -> list[Tensor]:
-        maps = []
-        for layer in self.layers:
-            x = layer(x).relu()
-            maps.append(x)
-        return maps
-
-
-def test_the_perceptual_loss_is_the_mean_relative_distance_of_the_later_maps() -> None:
-    mean, std = torch.rand(1, 3, 1, 1), torch.rand(1, 3, 1, 1) + 0.5
-    features = _Maps()
-    loss = PerceptualLoss(features, mean, std, first=1)
-    colored, truth = torch.rand(2, 3, 40, 30, requires_grad=True), torch.rand(2, 3, 40, 30)
-    maps = [_Maps.forward(features.double(), ((x.double() - mean) / std)) for x in (colored, truth)]
-    expected = [
-        float(((a - b).square().sum() / b.square().sum()).detach())
-        for a, b in list(zip(*maps, strict=True))[1:]
-    ]
-    features.float()
-    value = loss(colored, truth)
-    assert float(value) == pytest.approx(sum(expected) / 2, rel=1e-4)
-    assert float(loss(truth, truth)) == 0
-    value.backward()
-    assert colored.grad is not None and float(colored.grad.abs().sum()) > 0
-    assert all(p.grad is None for p in features.parameters())

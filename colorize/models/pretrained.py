@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from colorize import storage
 from colorize.errors import CheckpointError, InputError, MissingPackageError
 from colorize.extras import import_extra
-from colorize.losses import PerceptualLoss
 from colorize.models.encoder import LITE0
-from colorize.models.unet import UNetModel, in_timm_order
+from colorize.models.unet import in_timm_order
 
 
 class _Package(NamedTuple):
@@ -71,17 +70,6 @@ def imagenet_classifier() -> nn.Module:
     net: nn.Module = timm.create_model(LITE0, pretrained=False)
     net.load_state_dict(weights)
     return net.eval()
-
-
-def imagenet_perceptual_loss() -> PerceptualLoss:
-    """The distance in the features of that classifier at strides 8, 16 and 32.
-
-    Raises:
-        MissingPackageError, CheckpointError: as ``encoder_weights``.
-    """
-    model = UNetModel(encoder=LITE0)
-    model.load_encoder(encoder_weights(LITE0))
-    return PerceptualLoss(model.encoder, model.mean, model.std)
 
 
 def _file(package: _Package, name: str) -> Path:

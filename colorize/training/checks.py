@@ -46,7 +46,7 @@ def check_recipe(recipe: Recipe) -> Recipe:
             f"init: fit takes a model as it is; expected 'default', got {recipe.init!r}; see "
             "colorize.training.optim.initialise"
         )
-    for name in ("lr", "weight_decay", "clip", "perceptual"):
+    for name in ("lr", "weight_decay", "clip"):
         require_non_negative(_number(recipe, name), name)
     for name in ("warmup", "aging", "neutral"):
         _require_share(_number(recipe, name), name, closed=True)

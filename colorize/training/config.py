@@ -34,8 +34,6 @@ class Recipe:
             crops at the image's own scale, or as the training set does.
         aging: share of the images that the net is shown as an old photograph has their lightness.
         neutral: share of the images that become a grey field or get grey margins.
-        perceptual: weight of the distance in the features of an ImageNet classifier, beside the
-            loss of the model.
         frozen: beginnings of the names of parameters and modules that stay as they are.
         freeze_batchnorm: whether batch norm keeps the statistics that it has.
     """
@@ -58,7 +56,6 @@ class Recipe:
     zoom: tuple[float, float] | None = None
     aging: float = 0.0
     neutral: float = 0.0
-    perceptual: float = 0.0
     frozen: tuple[str, ...] = ()
     freeze_batchnorm: bool = False
 

@@ -19,13 +19,12 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from colorize.color.lab import lab_to_rgb, rgb_to_L
+from colorize.color.lab import rgb_to_L
 from colorize.data.generators import kept_generators
 from colorize.data.transforms import age_lightness, paint_grey
 from colorize.errors import TrainingError
-from colorize.models import Colorizer, ModelOutput
+from colorize.models import Colorizer
 from colorize.models.checkpoint import load_weights, save_checkpoint
-from colorize.models.pretrained import imagenet_perceptual_loss
 from colorize.training.checks import check_name
 from colorize.training.claim import RunFiles, claimed
 from colorize.training.config import FitOptions, Recipe
@@ -151,7 +150,6 @@ def _run(
     # --- the model and what trains it, as new or as the saved state says
     torch.manual_seed(seed)
     average = make_average(model, recipe.ema) if recipe.ema else None
-    perceptual = imagenet_perceptual_loss().to(accelerator.device) if recipe.perceptual else None
     trained = model if average is None else cast(Colorizer, average.module)
     # Accelerate replaces the forward of what it is given; the model inside keeps its own.
     net, optimizer = accelerator.prepare(nn.Sequential(model), build_optimizer(model, recipe))
@@ -200,12 +198,6 @@ def _run(
                 x, ab = model.inputs(batch)
                 output = net(x)
                 losses = model.losses(output, ab, batch)
-                if perceptual is not None:
-                    colored, truth = _colored_and_true(model, output, batch)
-                    with accelerator.autocast():
-                        losses["perceptual_loss"] = perceptual(colored, truth)
-                    added = recipe.perceptual * losses["perceptual_loss"]
-                    losses["loss"] = losses["loss"] + added
                 values = read_values(losses, output, batch)
                 if not math.isfinite(values["loss"]):
                     raise TrainingError(describe_failure(values, batch, job, run))
@@ -283,14 +275,6 @@ def _augment(batch: dict[str, Tensor], recipe: Recipe, generator: torch.Generato
     if recipe.aging:
         L = rgb_to_L(batch["rgb"])
         batch["L"] = age_lightness(L, generator, share=float(recipe.aging))
-
-
-def _colored_and_true(
-    model: Colorizer, output: ModelOutput, batch: Mapping[str, Tensor]
-) -> tuple[Tensor, Tensor]:
-    """Two of (N, 3, H, W) rgb in 0..1; the colored one at the model's own temperature."""
-    L = rgb_to_L(batch["rgb"])
-    return lab_to_rgb(torch.cat((L, model.decode(output, L)), 1)), batch["rgb"] / 255
 
 
 def _show(bar: tqdm, run: Progress, recipe: Recipe) -> None:

