@@ -160,7 +160,8 @@ def build_model(
     if "num_classes" in signature(kind).parameters:
         extra |= {"num_classes": len(classes), "class_names": list(classes)}
     model = kind(**experiment.options, **extra)
-    model.input_size = experiment.recipe.crop
+    if experiment.recipe.crop:  # 0 leaves the size to the data set
+        model.input_size = experiment.recipe.crop
     initialise(model, experiment.recipe.init)
     if experiment.pretrained and isinstance(model, UNetModel):
         model.load_encoder(encoder_weights(model.config["encoder"]))
