@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 import time
 import zipfile
+from collections.abc import Iterator
 from fnmatch import fnmatchcase
 from io import BufferedWriter, FileIO
 from pathlib import Path
@@ -15,7 +17,7 @@ import pooch
 import requests
 
 from colorize.errors import DownloadError
-from colorize.storage import atomic_write
+from colorize.storage import atomic_write, clear_temporaries
 from DOWNLOADER.catalog import File
 
 _HEADERS = {
@@ -40,9 +42,10 @@ def fetch(
     ``by_hand`` is where somebody may put it instead; an error says so. The caller sees to it that
     no other process fetches to ``target``.
     """
-    _remove_leftovers(target)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    clear_temporaries(target.parent)
     try:
-        with atomic_write(target) as temporary:
+        with atomic_write(target) as temporary, _without_rest(temporary):
             if file.drive:
                 _from_drive(file, temporary, progress, cookies)
             else:
@@ -53,14 +56,16 @@ def fetch(
             f"{file.name}: {_reason(error)}. By hand: fetch {file.address} with a browser, put it "
             f"at {by_hand}, and run the same command"
         ) from error
+
+
+@contextlib.contextmanager
+def _without_rest(temporary: Path) -> Iterator[None]:
+    """Delete what gdown keeps beside a file when it broke off."""
+    try:
+        yield
     finally:
-        _remove_leftovers(target)
-
-
-def _remove_leftovers(target: Path) -> None:
-    # Of a process that was killed, and of gdown, which keeps what broke off.
-    for path in target.parent.glob(f".{target.name}.*.tmp*"):
-        path.unlink()
+        for path in temporary.parent.glob(f"{temporary.name}*.part"):
+            path.unlink()
 
 
 def _reason(error: Exception) -> str:

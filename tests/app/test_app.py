@@ -147,9 +147,9 @@ def test_hints_are_edited_and_undone() -> None:
         assert parse_color(text) == (10, 100, 255)
 
 
-def test_the_app_says_which_extra_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_app_says_which_package_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(ColorizeError, match=r"\[app\]"):
+    with pytest.raises(ColorizeError, match="pip install gradio"):
         colorize.app()
 
 
