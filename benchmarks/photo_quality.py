@@ -34,6 +34,7 @@ from colorize.evaluation.batches import ColoredBatch
 from colorize.evaluation.dataset_metrics import CellAccuracy, DatasetMetric, PerImageMetric
 from colorize.evaluation.evaluate import evaluate, evaluate_shuffled
 from colorize.evaluation.examples import spread_indices
+from colorize.evaluation.metrics import rmse_ab
 from colorize.evaluation.protocol import choose_rebalanced
 from colorize.evaluation.results import machine, save_results
 from colorize.models import Colorizer
@@ -50,6 +51,7 @@ FADES: dict[str, Callable[[Tensor], Tensor]] = {
     "0.1 to 0.5": lambda L: 10 + 0.4 * L,
 }
 EDITED = 120  # images that are faded or get margins
+SINGLE = ("auc_cells", "auc_rebalanced")
 METRICS = ("rmse_ab", "psnr", "ssim", "auc", "colorfulness", "colorfulness_truth", "same_name")
 
 
@@ -97,9 +99,6 @@ def brief(results: dict[str, Any]) -> dict[str, Any]:
         for name in METRICS
     }
     return {"n": results["n"], **kept, **{k: v for k, v in results.items() if k in SINGLE}}
-
-
-SINGLE = ("auc_cells", "auc_rebalanced")
 
 
 def chroma(rgb: np.ndarray) -> Tensor:
@@ -153,10 +152,10 @@ def on_old_prints(model: Colorizer, labs: list[Tensor]) -> dict[str, Any]:
     for lab in labs:
         L, ab = lab[:, :1], lab[:, 1:]
         clean = answer(as_image(L))
-        errors["clean"].append(float((clean - ab).square().mean().sqrt()))
+        errors["clean"].append(float(rmse_ab(clean, ab)))
         for name, fade in FADES.items():
             faded = answer(as_image(fade(L)))
-            errors[name].append(float((faded - ab).square().mean().sqrt()))
+            errors[name].append(float(rmse_ab(faded, ab)))
         for name, level in (("white", 255), ("black", 0)):
             image = as_image(L)
             margin = round(0.15 * min(image.shape[:2]))
