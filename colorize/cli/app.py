@@ -11,8 +11,12 @@ def app(arguments: list[str]) -> int:
         prog="colorize app", description="Color photos in the browser, on this machine."
     )
     add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0 lets the network in")
-    add("--port", type=int, help="default: the first free one from 7860 on")
+    add(
+        "--host",
+        default="127.0.0.1",
+        help="address to listen on; 0.0.0.0: all machines of the network",
+    )
+    add("--port", type=int, help="default: the first free port from 7860 on")
     add("--share", action="store_true", help="make a public link through Gradio's servers")
     options = parser.parse_args(arguments)
 

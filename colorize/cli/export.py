@@ -18,7 +18,7 @@ def export(arguments: list[str]) -> int:
     parser.add_argument("model", help="name or checkpoint (colorize models)")
     parser.add_argument("output", type=Path, help="file that ends in .onnx")
     parser.add_argument("--weights", type=Path, help="file with the weights of a published model")
-    parser.add_argument("--overwrite", action="store_true", help="replace a file that is there")
+    parser.add_argument("--overwrite", action="store_true", help="replace an existing file")
     options = parser.parse_args(arguments)
     if os.path.lexists(options.output) and not options.overwrite:
         raise InputError(f"{options.output} is there already; --overwrite replaces it")

@@ -32,7 +32,11 @@ def notebook(arguments: list[str]) -> int:
     )
     add = parser.add_argument
     add("--scale", choices=SCALES, default="quick")
-    add("--run", action="store_true", help="fetch the data and run the experiments of this scale")
+    add(
+        "--run",
+        action="store_true",
+        help="download the data and train the experiments of this scale",
+    )
     add("--data", type=Path, help="folder or .zip of study A; default: DATA/<set>")
     add("--fruit", type=Path, help="folder or .zip of study B; default: DATA/ncd")
     add("--photo", type=Path, help="a photo of yours to color")

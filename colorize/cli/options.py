@@ -15,20 +15,20 @@ from colorize.version import __version__
 
 HELP = """Color photos:
   colorize photo.jpg                    writes photo-color.png beside it
-  colorize photo.jpg -o out.jpg         the ending chooses the format
+  colorize photo.jpg -o out.jpg         the suffix chooses the format
   colorize *.jpg -o colored             several photos: into a folder
-  colorize photos -o colored            a folder and all below it; without -o into photos-color
+  colorize photos -o colored            a folder with its sub-folders; default: into photos-color
   colorize - < photo.jpg > out.png      standard input to standard output
 
-Results are sRGB of 8 bits, or of 16 by --depth 16. Transparency, resolution, EXIF, XMP, IPTC, texts
-and an sRGB profile are kept if the format can hold them; pixels with another profile are converted
-to sRGB. XMP says that the color is computed, and by what.
+Results are sRGB with 8 bits, or 16 with --depth 16. Transparency, resolution, EXIF, XMP, IPTC,
+texts and an sRGB profile are kept if the format can store them; pixels with another profile are
+converted to sRGB. The XMP metadata says that the color is computed, with model and settings.
 
-What is done is not done again: a result is made anew, and replaced, when its photo, the model, an
-option or the version of colorize changed. A file .colorize.jsonl beside the results records what
-made them. No other file is overwritten: the result is then called NAME-2, NAME-3, ..., and a name
-that was given by -o is refused. Results among the photos are left out. A photo that cannot be
-colored does not stop the others; the exit status is then 1.
+Running the command again skips photos that are done. A result is replaced if its photo, the model,
+an option or the version of colorize has changed; the file .colorize.jsonl beside the results
+records these. Other files are never overwritten: the result is then called NAME-2, NAME-3, ..., and
+a name given with -o is an error. Results among the input photos are skipped. If a photo fails, the
+others are still colored, and the exit status is 1.
 
 Other commands:    colorize train EXPERIMENT ..., colorize evaluate MODEL ...,
                    colorize export MODEL out.onnx, colorize notebook, colorize models,
@@ -141,14 +141,18 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--overwrite",
         action="store_true",
-        help="color again what is done, and replace files that are no results",
+        help="color again what is done, and replace other files of that name",
     )
     add("--model", type=_name, default="photo", help="name (see colorize models) or checkpoint")
     add("--weights", type=_file, help="file with the weights of eccv16 or siggraph17")
-    add("--temperature", type=_number, help="0 is vivid, 1 is careful; default: the model's own")
-    add("--saturation", type=_number, help="factor of color: 0 is grey, 1 is the default")
-    add("--samples", type=_count, help="number of alternatives, likeliest first: NAME-1, NAME-2")
-    add("--seed", type=_seed, help="of the samples; default: 0")
+    add(
+        "--temperature",
+        type=_number,
+        help="lower is more vivid, higher is paler; default: the model's own",
+    )
+    add("--saturation", type=_number, help="multiplies the color: 0 is grey, 1 is the default")
+    add("--samples", type=_count, help="number of colorings, most likely first: NAME-1, NAME-2")
+    add("--seed", type=_seed, help="random seed of the samples; default: 0")
     add(
         "--hint",
         action="append",
@@ -156,21 +160,25 @@ def _parser() -> argparse.ArgumentParser:
         metavar="X,Y,#RRGGBB",
         help="color of a pixel of the upright photo; may be repeated",
     )
-    add("--size", type=_count, help="short side in pixels to which the net's input is reduced")
-    add("--as-is", action="store_true", help="do not adapt faded or framed photos for the net")
+    add(
+        "--size",
+        type=_count,
+        help="short side of the network's input in pixels; default: as trained",
+    )
+    add("--as-is", action="store_true", help="do not adapt faded or framed photos for the network")
     add("--upsampling", choices=("bilateral", "bilinear"), help="of color; default: bilateral")
     add("--depth", type=int, choices=(8, 16), help="bits a channel; 16 for PNG and TIFF")
     add("--compare", action="store_true", help="write before and after side by side: NAME-compare")
-    add("--truncated", action="store_true", help="also take a JPEG that was cut off")
-    add("--max-pixels", type=_count, help="of a photo; default: 178956970")
+    add("--truncated", action="store_true", help="also color a JPEG file whose end is missing")
+    add("--max-pixels", type=_count, help="refuse larger photos; default: 178956970")
     add("--only-grey", action="store_true", help="leave color photos alone; sepia counts as grey")
     add(
         "--device",
         type=_name,
         default="auto",
-        help="cuda, mps or cpu; auto, the default, is the first of them that is here",
+        help="cuda, mps or cpu; auto (default): the first that is available",
     )
-    add("--json", action="store_true", help="print a report for programs in place of the names")
+    add("--json", action="store_true", help="print a report as JSON instead of the file names")
     add("-q", "--quiet", action="store_true", help="print errors only")
     add("--version", action="version", version=f"colorize {__version__}")
     return parser

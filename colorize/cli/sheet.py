@@ -14,19 +14,19 @@ def sheet(arguments: list[str]) -> int:
     """Write a contact sheet over sizes, temperatures and samples."""
     parser = argparse.ArgumentParser(
         prog="colorize sheet",
-        description="Color a photo with many settings, on one labelled sheet: which one suits it?",
+        description="Color a photo with many settings, side by side on one labelled picture.",
     )
     add = parser.add_argument
     add("photo", type=Path, help="image file")
     add("-o", "--output", type=Path, help="picture to write; default: PHOTO-sheet.png")
-    add("--overwrite", action="store_true", help="replace a file that is there")
+    add("--overwrite", action="store_true", help="replace an existing file")
     add("--model", default="photo", help="name (see colorize models) or checkpoint")
     add("--weights", type=Path, help="file with the weights of eccv16 or siggraph17")
-    add("--sizes", type=int, nargs="+", help="short sides in pixels that the net sees")
-    add("--temperatures", type=float, nargs="+", help="0 is vivid, 1 is careful")
+    add("--sizes", type=int, nargs="+", help="short sides of the network's input in pixels")
+    add("--temperatures", type=float, nargs="+", help="lower is more vivid, higher is paler")
     add("--samples", type=int, default=4, help="number of samples; default: 4")
-    add("--seed", type=int, default=0, help="of the samples; default: 0")
-    add("--device", help="cuda, mps or cpu; default: the first of them that is here")
+    add("--seed", type=int, default=0, help="random seed of the samples; default: 0")
+    add("--device", help="cuda, mps or cpu; default: the first that is available")
     options = parser.parse_args(arguments)
     photo = options.photo
     if not photo.is_file():

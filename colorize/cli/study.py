@@ -44,10 +44,14 @@ def train(arguments: list[str]) -> int:
     tuning = parser.add_argument_group("fine-tuning, in place of experiments (docs/finetune.md)")
     tuning.add_argument("--finetune", metavar="MODEL", help="name or path of a trained model")
     tuning.add_argument("--name", help="of the new weights; default: MODEL-finetuned")
-    tuning.add_argument("--output", type=Path, help="their folder; default: the working folder")
+    tuning.add_argument(
+        "--output", type=Path, help="folder of the new weights; default: the working folder"
+    )
     tuning.add_argument("--size", type=int, help="side of the crops; default: the model's")
     tuning.add_argument(
-        "--keep-class-weights", action="store_true", help="weigh rare colors as the model does"
+        "--keep-class-weights",
+        action="store_true",
+        help="keep the model's class weights instead of computing new ones",
     )
     parser.add_argument("--scale", choices=SCALES, default="small")
     parser.add_argument(
@@ -59,22 +63,28 @@ def train(arguments: list[str]) -> int:
         "--seed", type=int, nargs="+", default=[0], help="one run of each experiment for each seed"
     )
     parser.add_argument("--resume", action="store_true", help="continue an unfinished run")
-    parser.add_argument("--again", action="store_true", help="train anew what is trained already")
+    parser.add_argument(
+        "--again", action="store_true", help="train again even if results exist; replaces them"
+    )
     parser.add_argument(
         "--stale",
         action="store_true",
-        help="train anew what was trained or tested otherwise than it would be now",
+        help="train again if the settings or the test have changed since",
     )
-    parser.add_argument("--show", action="store_true", help="only print what the runs are")
-    parser.add_argument("--test", action="store_true", help="only test what is trained, again")
+    parser.add_argument("--show", action="store_true", help="only print the runs, train nothing")
+    parser.add_argument(
+        "--test", action="store_true", help="train nothing; test the trained models again"
+    )
     parser.add_argument(
         "--baselines",
         action="store_true",
-        help="only test what knows nothing beside what is trained: mean, constant, shuffled colors",
+        help="train nothing; only test the baselines: mean, constant, shuffled colors",
     )
     parser.add_argument("--precision", choices=tuple(PRECISIONS), default="float32")
-    parser.add_argument("--accumulate", type=int, default=1, help="parts of a batch")
-    parser.add_argument("--workers", type=int, help="image loading processes")
+    parser.add_argument(
+        "--accumulate", type=int, default=1, help="gradient accumulation: parts of a batch"
+    )
+    parser.add_argument("--workers", type=int, help="number of processes that load images")
     parser.add_argument(
         "--data-on-device", action="store_true", help="keep and crop the images on the GPU"
     )
@@ -85,10 +95,10 @@ def train(arguments: list[str]) -> int:
         "--early-steps",
         type=int,
         default=0,
-        help="validate every 10 steps up to this one, also the weights that are not averaged",
+        help="validate every 10 steps up to this step, with raw and averaged weights",
     )
-    parser.add_argument("--full-precision", action="store_true", help="checkpoints in float32")
-    parser.add_argument("--cpu", action="store_true", help="stay on the CPU")
+    parser.add_argument("--full-precision", action="store_true", help="save weights in float32")
+    parser.add_argument("--cpu", action="store_true", help="train on the CPU")
     options = parser.parse_args(arguments)
     if bool(options.experiments) == bool(options.finetune):
         parser.error("expected experiments or --finetune MODEL")
@@ -224,7 +234,9 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder or .zip")
     parser.add_argument("--split", choices=("train", "val", "test"), help="default: all images")
     parser.add_argument("--split-by", choices=("content", "folders"), default="content")
-    parser.add_argument("--size", type=int, help="side of the center crop; default: as trained")
+    parser.add_argument(
+        "--size", type=int, help="side of the center crop in pixels; default: as trained"
+    )
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON")
     options = parser.parse_args(arguments)
 
