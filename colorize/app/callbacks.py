@@ -20,7 +20,8 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 COMPARE, HINTS, SAMPLES, UNCERTAINTY = "compare", "hints", "samples", "uncertainty"
-OWN_ANSWER = "The result is the model's own answer."
+SHEET = "sheet"
+DEFAULT_RESULT = "The result is the model's default prediction."
 
 
 def in_words(callback: Callable[P, R]) -> Callable[P, R]:
@@ -88,10 +89,11 @@ def show(session: Session, temperature: float, saturation: float) -> list[Any]:
     """Give what the open tab shows; the others wait until they are opened.
 
     Returns:
-        For the pictures of comparison and hints, the list of hints, the samples, the uncertainty.
+        For the pictures of comparison and hints, the list of hints, the samples, the uncertainty,
+        the sheet.
     """
     adjustments = Adjustments(temperature, saturation)
-    compared = marked = listed = samples = uncertainty = gr.skip()
+    compared = marked = listed = samples = uncertainty = sheet = gr.skip()
     if session.tab == COMPARE:
         compared = (session.opened.shown, session.colored(adjustments))
     elif session.tab == HINTS:
@@ -99,11 +101,13 @@ def show(session: Session, temperature: float, saturation: float) -> list[Any]:
         choices = [(label, i) for i, label in enumerate(session.hints.labels())]
         listed = gr.update(choices=choices, value=session.hints.selected, visible=bool(choices))
     elif session.tab == SAMPLES:
-        labels = ["1, the likeliest", "2", "3", "4"]
+        labels = ["1, most likely", "2", "3", "4"]
         samples = [*zip(session.samples(adjustments), labels, strict=True)]
-    else:
+    elif session.tab == UNCERTAINTY:
         uncertainty = session.uncertainty()
-    return [compared, marked, listed, samples, uncertainty]
+    else:
+        sheet = session.sheet()
+    return [compared, marked, listed, samples, uncertainty, sheet]
 
 
 def open_tab(name: str, session: Session) -> None:
@@ -152,13 +156,13 @@ def choose_sample(session: Session, event: gr.SelectData) -> str:
 def draw_others(session: Session) -> str:
     """Draw four others; none of them is chosen yet."""
     session.seed, session.sample = session.seed + 1, None
-    return OWN_ANSWER
+    return DEFAULT_RESULT
 
 
 def unchoose_sample(session: Session) -> str:
-    """Go back to the model's own answer."""
+    """Go back to the model's default prediction."""
     session.sample = None
-    return OWN_ANSWER
+    return DEFAULT_RESULT
 
 
 @in_words

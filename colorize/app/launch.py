@@ -40,7 +40,8 @@ def start(**options: Any) -> gradio.Blocks:
             f"The app needs the package {error.name}; install it with: pip install gradio"
         ) from error
 
-    from colorize.app.page import LOOK, make_page
+    from colorize.app.look import LOOK
+    from colorize.app.page import make_page
 
     if "GRADIO_TEMP_DIR" not in os.environ:
         # The default is one folder for all users and apps, and an app that ends deletes in it.

@@ -11,6 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from colorize.app import callbacks
+from colorize.app.look import PASTE
 from colorize.app.session import Session
 from colorize.data.bundled import bundled_photographs
 from colorize.errors import DataError
@@ -28,33 +29,13 @@ _SENTENCES = {
     "siggraph17": "The net that its authors published for coloring with hints.",
 }
 
-# A gallery takes 450 pixels at least, and makes its pictures square.
-_CSS = """
-.gradio-container {max-width: 1200px !important; margin: auto}
-.grid-wrap {min-height: 0 !important; max-height: none !important}
-#examples .grid-container {
-  grid-template-columns: repeat(4, minmax(0, 1fr)) !important; grid-auto-rows: auto !important
-}
-#examples .thumbnail-item {width: auto !important; min-width: 0 !important; height: auto}
-#marked img, #uncertainty img {max-height: 560px; width: auto; margin: auto}
-#samples .thumbnail-item {aspect-ratio: auto !important; height: auto !important}
-#model input {padding-right: 28px; text-overflow: ellipsis}
-"""
-LOOK: dict[str, Any] = {
-    # Fonts of the system: nothing is fetched.
-    "theme": gr.themes.Default(
-        font=("system-ui", "sans-serif"), font_mono=("ui-monospace", "monospace")
-    ).set(block_info_text_color="*neutral_600", block_info_text_color_dark="*neutral_300"),
-    "css": _CSS,
-}
-
 
 def make_page() -> gr.Blocks:
     """Build the app, not started yet."""
     page = gr.Blocks(title="Color a photo", analytics_enabled=False, delete_cache=_DELETE_CACHE)
     with page:
         gr.Markdown(
-            "# Color a photo\nLook at its colors, correct them, download it. "
+            "# Color a photo\nOpen a photo, check its colors, correct them, download the result. "
             "The photo stays on the machine that runs this app."
         )
         with gr.Row():
@@ -64,6 +45,7 @@ def make_page() -> gr.Blocks:
                 parts |= _make_results()
         parts["session"] = gr.State(lambda: Session())
         _connect(SimpleNamespace(**parts))
+        page.load(None, None, None, js=PASTE)
     return page.queue()
 
 
@@ -81,15 +63,15 @@ def model_choices() -> list[tuple[str, str]]:
 def _make_inputs() -> dict[str, Any]:
     upload = gr.Image(
         label="Your photo",
-        placeholder="Drop a photo here, or click to choose one. Up to 200 MB",
-        sources=["upload", "clipboard"],
+        placeholder="Drop or paste (Ctrl-V) a photo, or click to choose one. Up to 200 MB",
+        sources=["upload"],
         type="filepath",
         height=200,
         buttons=[],
         elem_id="upload",
     )
     thumbnails = _thumbnails()
-    gr.Markdown("Or click an example, made grey:", visible=bool(thumbnails))
+    gr.Markdown("Or click an example (a color photo turned grey):", visible=bool(thumbnails))
     examples = gr.Gallery(
         value=thumbnails,
         show_label=False,
@@ -106,8 +88,8 @@ def _make_inputs() -> dict[str, Any]:
         choices=model_choices(),
         value=DEFAULT_MODEL,
         label="Model",
-        info="The network that finds the colors. Those of the studies saw small pictures of few "
-        "kinds; they are here to be compared.",
+        info="The network that predicts the colors. The research models were trained on small "
+        "pictures of few kinds; use them for comparison.",
         elem_id="model",
     )
     return {"upload": upload, "examples": examples, "model": model}
@@ -116,7 +98,7 @@ def _make_inputs() -> dict[str, Any]:
 def _make_results() -> dict[str, Any]:
     parts: dict[str, Any] = {
         "about": gr.Markdown(
-            "Upload a photo, or click an example: its colors appear here.", elem_id="about"
+            "Open a photo, or click an example. The result appears here.", elem_id="about"
         )
     }
     with gr.Column(visible=False, elem_id="results") as parts["results"]:
@@ -128,7 +110,7 @@ def _make_results() -> dict[str, Any]:
                 1,
                 step=0.01,
                 label="Temperature",
-                info="0: vivid and decided. 1: careful, nearer to grey.",
+                info="0: vivid. 1: paler, closer to grey.",
                 elem_id="temperature",
             )
             parts["saturation"] = gr.Slider(
@@ -137,7 +119,7 @@ def _make_results() -> dict[str, Any]:
                 value=1,
                 step=0.05,
                 label="Saturation",
-                info="0: grey. 1: as the model says. 2: twice as strong.",
+                info="0: grey. 1: as predicted.",
                 elem_id="saturation",
             )
         parts["download"] = gr.Button(
@@ -162,10 +144,10 @@ def _make_tabs(parts: dict[str, Any]) -> dict[str, gr.Tab]:
         )
     with gr.Tab("Correct colors") as tabs[callbacks.HINTS]:
         _make_hints(parts)
-    with gr.Tab("Four others") as tabs[callbacks.SAMPLES]:
+    with gr.Tab("Alternatives") as tabs[callbacks.SAMPLES]:
         gr.Markdown(
-            "Old photos do not say which color was there. Here are four that the model finds "
-            "possible. Click one to make it the result."
+            "A grey photo does not show its true colors. These are four colorings that the model "
+            "finds possible. Click one to use it as the result."
         )
         parts["samples"] = gr.Gallery(
             show_label=False,
@@ -177,17 +159,28 @@ def _make_tabs(parts: dict[str, Any]) -> dict[str, gr.Tab]:
             buttons=[],
             elem_id="samples",
         )
-        parts["chosen"] = gr.Markdown(callbacks.OWN_ANSWER, elem_id="chosen")
+        parts["chosen"] = gr.Markdown(callbacks.DEFAULT_RESULT, elem_id="chosen")
         with gr.Row():
             parts["others"] = gr.Button("Draw four others")
-            parts["own"] = gr.Button("Back to the model's own answer")
+            parts["own"] = gr.Button("Back to the default prediction")
     with gr.Tab("Uncertainty") as tabs[callbacks.UNCERTAINTY]:
         parts["uncertainty"] = gr.Image(
-            label="Dark: the model is sure of the color. Yellow: many colors are possible",
+            label="Dark: the model is certain of the color. Yellow: many colors are possible",
             format="jpeg",
             interactive=False,
             buttons=["fullscreen"],
             elem_id="uncertainty",
+        )
+    with gr.Tab("Compare settings") as tabs[callbacks.SHEET]:
+        gr.Markdown(
+            "If the colors are wrong, look for a better temperature here. This takes longer."
+        )
+        parts["sheet"] = gr.Image(
+            show_label=False,
+            format="jpeg",
+            interactive=False,
+            buttons=["download", "fullscreen"],
+            elem_id="sheet",
         )
     return tabs
 
@@ -233,7 +226,7 @@ def _thumbnails() -> list[Image.Image]:
 
 def _connect(p: SimpleNamespace) -> None:
     adjusted = [p.session, p.temperature, p.saturation]
-    pictures = [p.compared, p.marked, p.listed, p.samples, p.uncertainty]
+    pictures = [p.compared, p.marked, p.listed, p.samples, p.uncertainty, p.sheet]
     show = partial(_on, fn=callbacks.show, inputs=adjusted, outputs=pictures)
 
     about_photo = [p.about, p.results, p.temperature]

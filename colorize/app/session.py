@@ -23,6 +23,7 @@ from colorize.photo.formats import writable_suffixes
 from colorize.photo.hints import Hint
 from colorize.photo.prediction import DEFAULT_MODEL, Prediction, predict
 from colorize.photo.record import Made
+from colorize.photo.sheet import sheet
 from colorize.version import __version__
 
 SAMPLES = 4
@@ -63,7 +64,7 @@ class Session:
         tab: name of the open tab.
         hints: in pixels of what is shown.
         seed: of the samples.
-        sample: number of the chosen sample; None for the model's own answer.
+        sample: number of the chosen sample; None for the default prediction.
     """
 
     model: str = DEFAULT_MODEL
@@ -73,6 +74,7 @@ class Session:
     sample: int | None = None
     _opened: OpenPhoto | None = None
     _predictions: dict[str, Prediction] = field(default_factory=dict)
+    _sheets: dict[str, np.ndarray] = field(default_factory=dict)
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     @property
@@ -87,6 +89,7 @@ class Session:
         self.hints, self.seed, self.sample = HintList(), 0, None
         self._opened = None
         self._predictions.clear()
+        self._sheets.clear()
 
     def open_photo(self, path: Path, name: str, *, as_grey: bool = False) -> None:
         """Read a photo in place of the one before."""
@@ -133,6 +136,12 @@ class Session:
         level = entropy / max(float(entropy.max()), 1e-6)
         steps = np.linspace(0, 1, len(_RAMP))
         return np.stack([np.interp(level, steps, c) for c in _RAMP.T], -1).astype(np.uint8)
+
+    def sheet(self) -> np.ndarray:
+        """Color the photo with many settings on one labelled picture, unless that is done."""
+        if self.model not in self._sheets:
+            self._sheets[self.model] = sheet(self.opened.photo.rgb, load_net(self.model))
+        return self._sheets[self.model]
 
     def save(self, adjustments: Adjustments) -> tuple[Path, list[str]]:
         """Write the result at full size with the photo's metadata; notes on what was lost."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shutil
 import sys
 from collections.abc import Iterator
@@ -26,6 +27,12 @@ from colorize.photo.colorize import colorize_image
 pytestmark = pytest.mark.usefixtures("light")
 OWN = Adjustments(0.38)
 DESCRIPTION = 0x010E
+# What the browser does at Ctrl-V with an image in the clipboard.
+PASTE = """data => {
+  const bytes = Uint8Array.from(atob(data), c => c.charCodeAt(0)), pasted = new DataTransfer()
+  pasted.items.add(new File([bytes], 'pasted.jpg', {type: 'image/jpeg'}))
+  document.dispatchEvent(new ClipboardEvent('paste', {clipboardData: pasted}))
+}"""
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +100,7 @@ def test_the_net_runs_once_for_photo_and_model(
     visitor.sample = 2
     assert (visitor.colored(OWN) == four[2]).all()
     assert visitor.uncertainty().shape == plain.shape
+    assert visitor.sheet() is visitor.sheet()
     visitor.save(OWN)
     assert len(runs) == 1
     visitor.model, visitor.sample = "flat", None
@@ -224,7 +232,7 @@ def test_in_a_browser(address: str, browser_page: Any, old_photo: Path, tmp_path
     page.get_by_role("tab", name="Correct colors").click()
     page.locator("#marked img").click(position={"x": 60, "y": 90})
     page.get_by_text("1: #b03020").wait_for()
-    page.get_by_role("tab", name="Four others").click()
+    page.get_by_role("tab", name="Alternatives").click()
     page.locator("#samples img").nth(2).click()
     page.get_by_text("now sample 3").wait_for()
     with page.expect_download() as download:
@@ -232,6 +240,10 @@ def test_in_a_browser(address: str, browser_page: Any, old_photo: Path, tmp_path
     download.value.save_as(tmp_path / "saved.jpg")
     assert download.value.suggested_filename == "old-color.jpg"
     assert Image.open(tmp_path / "saved.jpg").size == (900, 1200)
+    page.get_by_role("tab", name="Compare settings").click()
+    page.locator("#sheet img").wait_for()
+    page.evaluate(PASTE, base64.b64encode(old_photo.read_bytes()).decode())
+    page.get_by_text("pasted.jpg").wait_for()
     old_photo.write_bytes(b"no picture")
     upload.set_input_files(old_photo)
     page.get_by_text("old.JPG: ").wait_for()
