@@ -25,6 +25,7 @@ _HINT_COLOR = "#b03020"
 _DELETE_CACHE = (600, 3600)
 _SENTENCES = {
     "photo": "for photos of all kinds.",
+    "joint-ncd": "Colors fruit and vegetables, and names them.",
     "eccv16": "The net that the authors of Colorful Image Colorization published.",
     "siggraph17": "The net that its authors published for coloring with hints.",
 }
@@ -54,7 +55,8 @@ def model_choices() -> list[tuple[str, str]]:
     names = sorted({DEFAULT_MODEL, *list_models()}, key=lambda name: (name != DEFAULT_MODEL, name))
     choices = []
     for name in names:
-        claim = EXPERIMENTS[name].claim if name in EXPERIMENTS else "Trained here."
+        # Experiments test a claim; the results may have refuted it.
+        claim = f"Claim: {EXPERIMENTS[name].claim}" if name in EXPERIMENTS else "Your own model."
         group = "" if name == DEFAULT_MODEL else "research: "
         choices.append((f"{group}{name} – {_SENTENCES.get(name, claim)}", name))
     return choices
@@ -89,7 +91,7 @@ def _make_inputs() -> dict[str, Any]:
         value=DEFAULT_MODEL,
         label="Model",
         info="The network that predicts the colors. The research models were trained on small "
-        "pictures of few kinds; use them for comparison.",
+        "pictures of few kinds to test a claim; use them for comparison.",
         elem_id="model",
     )
     return {"upload": upload, "examples": examples, "model": model}
