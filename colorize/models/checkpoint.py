@@ -6,9 +6,10 @@ The authors' published weights are state dicts of theirs.
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from colorize import storage
 from colorize.checks import require_non_negative
@@ -28,6 +30,8 @@ from colorize.models.registry import MODEL_CLASSES, build_from_config
 FORMAT = 1
 SUFFIX = ".safetensors"
 _KEY = "colorize"
+# What building a model may make beside its weights.
+_SPARE_NUMBERS = 2**20
 # torch.load raises all of these on damaged or foreign files, depending on where they are so.
 _BAD_FILE = (
     OSError,
@@ -72,7 +76,7 @@ def save_checkpoint(
     Raises:
         CheckpointError: when ``load_model`` could not load it again.
     """
-    path, model = Path(path), unwrap(model)
+    path, model = Path(path).expanduser(), unwrap(model)
     if path.suffix != SUFFIX:
         raise InputError(f"path: expected a name ending in {SUFFIX}, got {path.name}")
     record = require_loadable(model, extra)
@@ -84,9 +88,17 @@ def save_checkpoint(
         .clone(memory_format=torch.contiguous_format)  # tied weights are written twice
         for name, value in model.state_dict().items()
     }
-    with storage.atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: record})
+    _write(path, tensors, record)
     return path
+
+
+def _write(path: Path, tensors: Mapping[str, Tensor], record: str) -> None:
+    with storage.atomic_write(path) as temporary:
+        try:
+            save_file(dict(tensors), temporary, metadata={_KEY: record})
+        except SafetensorError as error:
+            # It says what the system said, but not as an OSError.
+            raise CheckpointError(f"{path} cannot be written: {error}") from error
 
 
 def require_loadable(model: Colorizer, extra: Mapping[str, Any] | None = None) -> str:
@@ -124,13 +136,14 @@ def require_loadable(model: Colorizer, extra: Mapping[str, Any] | None = None) -
     return text
 
 
-def set_temperature(path: Path, temperature: float) -> None:
+def set_temperature(path: str | Path, temperature: float) -> None:
     """Write a checkpoint anew with another temperature of its own; the weights stay bit by bit.
 
     Raises:
         CheckpointError: as ``read_info``.
         InputError: when its model has no temperature, or the number is not one.
     """
+    path = Path(path).expanduser()
     model = load_checkpoint(path)
     if not model.has_distribution:
         raise InputError(
@@ -141,16 +154,16 @@ def set_temperature(path: Path, temperature: float) -> None:
         record = json.loads(file.metadata()[_KEY])
     record["config"]["temperature"] = temperature
     tensors = _read_tensors(path)
-    with storage.atomic_write(path) as temporary:
-        save_file(tensors, temporary, metadata={_KEY: json.dumps(record)})
+    _write(path, tensors, json.dumps(record))
 
 
-def read_info(path: Path) -> CheckpointInfo:
+def read_info(path: str | Path) -> CheckpointInfo:
     """Read what a checkpoint says of itself.
 
     Raises:
         CheckpointError: when the file is missing, damaged, or not written by ``save_checkpoint``.
     """
+    path = Path(path).expanduser()
     with _opened(path) as file:
         metadata = file.metadata() or {}
     if _KEY not in metadata:
@@ -188,12 +201,13 @@ def _opened(path: Path) -> Iterator[Any]:
         ) from error
 
 
-def load_checkpoint(path: Path) -> Colorizer:
+def load_checkpoint(path: str | Path) -> Colorizer:
     """Build the model that a checkpoint describes and load its weights; on the CPU, in eval mode.
 
     Raises:
         CheckpointError: as ``read_info``; or when the weights do not fit the model.
     """
+    path = Path(path).expanduser()
     info = read_info(path)
     if info.model not in MODEL_CLASSES:
         raise CheckpointError(
@@ -201,7 +215,8 @@ def load_checkpoint(path: Path) -> Colorizer:
             "the module that defines the class, with @register_model before it"
         )
     try:
-        model = build_from_config(info.model, info.config)
+        with _AtMost(2 * _count_numbers(path) + _SPARE_NUMBERS):
+            model = build_from_config(info.model, info.config)
     except _BAD_CONFIG as error:
         raise CheckpointError(f"{path}: no {info.model} has its config: {error}") from error
     load_weights(model, path)
@@ -209,7 +224,35 @@ def load_checkpoint(path: Path) -> Colorizer:
     return model.eval()
 
 
-def load_weights(model: Colorizer, path: Path) -> None:
+class _AtMost(TorchDispatchMode):
+    """Refuse to make tensors of more numbers altogether, before memory is taken for them."""
+
+    def __init__(self, numbers: int) -> None:
+        super().__init__()
+        self._left = numbers
+
+    def __torch_dispatch__(
+        self,
+        func: Any,
+        types: Any,
+        args: Sequence[Any] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        # Whatever makes a tensor out of nothing gets its shape first.
+        if args and isinstance(args[0], list | tuple) and all(type(n) is int for n in args[0]):
+            self._left -= math.prod(args[0])
+            if self._left < 0:
+                raise CheckpointError("it asks for far more weights than the file has")
+        return func(*args, **(kwargs or {}))
+
+
+def _count_numbers(path: Path) -> int:
+    """Numbers in all tensors of a file, by its header."""
+    with _opened(path) as file:
+        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
+
+
+def load_weights(model: Colorizer, path: str | Path) -> None:
     """Copy a file's weights into a model of the same class and config.
 
     Args:
@@ -219,7 +262,7 @@ def load_weights(model: Colorizer, path: Path) -> None:
         CheckpointError: when the file is missing or damaged, or names or shapes differ; the model
             is then as it was.
     """
-    loaded = _read_tensors(path)
+    loaded = _read_tensors(Path(path).expanduser())
     own = model.state_dict()
     differing = _differing(model, loaded)
     if differing:

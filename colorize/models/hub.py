@@ -65,7 +65,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def model_info(name_or_path: str | Path) -> CheckpointInfo:
     """Read what the checkpoint of a trained model says of itself, without loading its weights."""
-    path = Path(name_or_path)
+    path = Path(name_or_path).expanduser()
     return read_info(path if path.suffix == SUFFIX else _find(str(name_or_path)))
 
 
@@ -89,14 +89,14 @@ def load_model(
         InputError: when ``weights`` are given for another model.
     """
     target = find_device(device)
-    name, path = str(name_or_path), Path(name_or_path)
+    name, path = str(name_or_path), Path(name_or_path).expanduser()
     if weights is not None and name not in PUBLISHED:
         raise InputError(
             f"weights: only {' and '.join(PUBLISHED)} take them, not {name!r}; a checkpoint of "
             f"ours carries its own: load_model('PATH{SUFFIX}')"
         )
     if weights is not None:
-        model = _load_published(name, Path(weights))
+        model = _load_published(name, Path(weights).expanduser())
     elif path.suffix == SUFFIX:
         model = load_checkpoint(path)
     elif name in PUBLISHED and name not in paths.trained_checkpoints():
@@ -141,7 +141,7 @@ def _find(name: str) -> Path:
             f"of the source and put it at {paths.checkpoints() / (name + SUFFIX)}"
         )
     names = list_models()
-    close = difflib.get_close_matches(name, {*names, *PUBLISHED})
+    close = difflib.get_close_matches(name.lower(), {*names, *PUBLISHED})
     raise CheckpointError(
         f"There is no trained model {name!r}; there are {', '.join(names) or 'none yet'}. "
         + (f"Did you mean {' or '.join(close)}? " if close else "")

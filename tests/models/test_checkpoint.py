@@ -15,7 +15,7 @@ import pytest
 import torch
 from helpers import tiny
 from helpers.tiny import light as light
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -168,10 +168,10 @@ def test_saving_that_fails_leaves_the_old_file_and_nothing_else(
 
     def full_disk(tensors: Any, path: Path, **rest: Any) -> None:
         path.write_bytes(b"half")
-        raise OSError("no space left")
+        raise SafetensorError("Error while serializing: I/O error: No space left on device")
 
     monkeypatch.setattr(c, "save_file", full_disk)
-    with pytest.raises(OSError, match="no space"):
+    with pytest.raises(CheckpointError, match=r"good\.safetensors .* No space left"):
         c.save_checkpoint(tiny.model(1), saved)
     assert saved.read_bytes() == before
     assert [p.name for p in saved.parent.iterdir()] == [saved.name]
@@ -309,6 +309,36 @@ def test_a_crafted_checkpoint_fetches_nothing(
         _write(path, model.state_dict(), {**record, "config": config})
         with pytest.raises(CheckpointError):
             c.load_checkpoint(path)
+
+
+def test_a_record_that_asks_for_more_than_the_file_has_takes_no_memory(
+    entries: Entries, tmp_path: Path
+) -> None:
+    tensors, record = entries
+    path = tmp_path / "a.safetensors"
+    huge: list[tuple[str, dict[str, Any]]] = [
+        ("JointModel", {"num_classes": 10**9, "width": 0.02}),
+        ("UNetModel", {"decoder": [10**7] * 4}),
+        ("UNetModel", {"decoder": [2000] * 4}),
+    ]
+    for name, config in huge:
+        _write(path, tensors, {**record, "model": name, "config": config})
+        with pytest.raises(CheckpointError, match="more weights than the file has"):
+            c.load_checkpoint(path)
+
+
+def test_paths_may_be_strings_and_begin_with_the_users_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    text = "~/a.safetensors"
+    assert c.save_checkpoint(tiny.model(), text) == tmp_path / "a.safetensors"
+    c.set_temperature(text, 0.2)
+    assert c.read_info(text).config == hub.model_info(text).config
+    for load in (c.load_checkpoint, hub.load_model):
+        assert load(text).output.temperature == 0.2
+    c.load_weights(tiny.model(1), text)
 
 
 def test_checkpoints_with_the_names_of_older_versions(tmp_path: Path) -> None:
