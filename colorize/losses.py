@@ -116,8 +116,10 @@ def _checked(label: Tensor | None, classes: Tensor) -> Tensor:
     if label is None:
         raise InputError('batch["label"]: expected class labels for the class branch, got none')
     label = require_tensor(label, 'batch["label"]', shape=(n,))
+    if label.is_floating_point():
+        raise InputError(f'batch["label"]: expected whole numbers, got {label.dtype}')
     if bool(((label < 0) | (label >= count)).any()):
         raise InputError(
             f'batch["label"]: expected 0..{count - 1}, got {int(label.min())}..{int(label.max())}'
         )
-    return label
+    return label.long()

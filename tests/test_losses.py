@@ -152,6 +152,14 @@ def test_the_sum_of_color_and_class_loss() -> None:
     torch.testing.assert_close(only_color["loss"], color_loss)
     only_class = colorization_losses((None, classes), ab, label, alpha=0.25)
     torch.testing.assert_close(only_class["loss"], class_loss)
-    for wrong in (None, torch.tensor([0, 1, 2, 3]), torch.tensor([0, 1, 2, -1]), label[:3]):
+    again = colorization_losses((None, classes), ab, label.to(torch.int32))
+    torch.testing.assert_close(again["loss"], class_loss)
+    for wrong in (
+        None,
+        torch.tensor([0, 1, 2, 3]),
+        torch.tensor([0, 1, 2, -1]),
+        label[:3],
+        label.float(),
+    ):
         with pytest.raises(InputError, match="label"):
             colorization_losses((color, classes), ab, wrong)

@@ -15,7 +15,13 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from colorize.checks import require_finite, require_images, require_rgb, require_tensor
+from colorize.checks import (
+    require_finite,
+    require_images,
+    require_positive,
+    require_rgb,
+    require_tensor,
+)
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError
 from colorize.losses import colorization_losses
@@ -66,6 +72,10 @@ class _Config(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         raise InputError(f"config: expected no changes; set model.{name} or model.output.{name}")
 
+    def update(self, *others: Any, **values: Any) -> None:
+        for name in dict(*others, **values):
+            self[name] = ...
+
 
 class Colorizer(nn.Module):
     """A net from lightness to color.
@@ -114,6 +124,23 @@ class Colorizer(nn.Module):
         head = vars(self.output) if isinstance(getattr(self, "output", None), nn.Module) else {}
         return ChainMap(vars(self), head)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Colorizer:
+        """Move or convert all tensors, but none of bins or batch norm to half precision.
+
+        It rounds the colors of bins, and the variances of trained nets leave the range of float16.
+        """
+
+        def wide(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            half = moved.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(moved.device) if half else moved
+
+        super()._apply(fn, recurse=False)
+        for module in list(self.modules())[1:] if recurse else ():
+            kept = isinstance(module, nn.modules.batchnorm._BatchNorm | BinHead)
+            module._apply(wide if kept else fn, recurse=False)
+        return self
+
     @property
     def device(self) -> torch.device:
         """Where the weights are; torch's default for a model without any."""
@@ -155,6 +182,11 @@ class Colorizer(nn.Module):
 
     def inputs(self, batch: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
         """What ``forward`` is shown of a batch, (N, in_channels, H, W), and the true ab."""
+        if not isinstance(batch, Mapping) or "rgb" not in batch:
+            came = (
+                ", ".join(map(str, batch)) if isinstance(batch, Mapping) else type(batch).__name__
+            )
+            raise InputError(f"batch: expected a dict with rgb, got {came}")
         rgb = require_images(require_rgb(batch["rgb"], 'batch["rgb"]'), 'batch["rgb"]')
         if rgb.shape[2] % self.size_divisor or rgb.shape[3] % self.size_divisor:
             raise InputError(
@@ -261,7 +293,7 @@ def unwrap(model: object) -> Colorizer:
 
 def scale_channels(channels: int, width: float) -> int:
     """Channels of a layer in a net of another width: a multiple of 8, at least 8."""
-    if not 0 < width <= 4:
+    if require_positive(width, "width") > 4:
         raise InputError(f"width: expected a number above 0 and at most 4, got {width}")
     return channels if width == 1 else max(8, 8 * round(channels * width / 8))
 

@@ -6,7 +6,7 @@ The losses of both are in ``colorize.losses``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from colorize.checks import (
     require_non_negative,
     require_positive,
     require_tensor,
+    require_whole,
 )
 from colorize.color.bins import ABBins, annealed_mean, published_bin_centers
 from colorize.errors import InputError, NotFiniteError
@@ -52,18 +53,18 @@ class BinHead(nn.Module):
         super().__init__()
         self.target = require_choice(target, "target", ("soft", "onehot"))
         self.temperature = require_non_negative(temperature, "temperature")
-        self.k = k
+        self.k = require_whole(k, "k", 1)
         self.sigma = require_positive(sigma, "sigma")
         given = published_bin_centers() if bin_centers is None else bin_centers
         centers = require_tensor(_as_float32(given), "bin_centers", shape=(None, 2))
         self.register_buffer("bin_centers", require_finite(centers, "bin_centers"))
         self.channels = centers.shape[0]
-        if not 1 <= self._neighbors <= self.channels:
+        if self._neighbors > self.channels:
             raise InputError(f"k: expected 1..{self.channels} (the number of bins), got {k}")
         weights = _as_float32([1.0] * self.channels if class_weights is None else class_weights)
         require_tensor(weights, "class_weights", shape=(self.channels,))
-        if not bool((weights >= 0).all()):
-            raise InputError("class_weights: expected numbers of 0 or above")
+        if not bool(((weights >= 0) & weights.isfinite()).all() and weights.any()):
+            raise InputError("class_weights: expected numbers of 0 or above, not all of them 0")
         self.register_buffer("class_weights", weights)
         # Made by the first loss, when bin_centers are those of the checkpoint.
         self._bins: ABBins | None = None
@@ -71,15 +72,6 @@ class BinHead(nn.Module):
     @property
     def _neighbors(self) -> int:
         return 1 if self.target == "onehot" else self.k
-
-    def _apply(self, fn: Callable[..., Tensor], recurse: bool = True) -> BinHead:
-        """Move to a device, but keep colors and weights in float32: half precision rounds them."""
-        kept = dict(self.named_buffers())
-        super()._apply(fn, recurse)
-        for name, moved in self.named_buffers():
-            if moved.dtype != torch.float32:
-                self.register_buffer(name, kept[name].to(moved.device))
-        return self
 
     def encode(self, ab: Tensor) -> tuple[Tensor, Tensor]:
         """Encode (N, 2, h, w) ab as the indices and weights (N, k, h, w) of the nearest bins."""

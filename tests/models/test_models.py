@@ -275,6 +275,19 @@ def test_bins_of_ones_own(name: str, rgb: Tensor) -> None:
     assert ab.isfinite().all() and used <= {tuple(p) for p in centers.tolist()}
 
 
+def test_variances_beyond_half_precision_do_not_silence_a_net() -> None:
+    """Trained nets have such: 117,000 in ``photo``; in float16 they are infinite."""
+    net = SimplifiedModel(width=0.02).eval()
+    for layer in net.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.running_var.fill_(1e6)
+            nn.init.constant_(layer.weight, 1e3)
+    L = torch.rand(1, 1, 32, 32) * 100
+    expected = net.predict_ab(L)
+    torch.testing.assert_close(net.half().predict_ab(L), expected, rtol=0, atol=0.05)
+    assert all(p.dtype == torch.float16 for p in net.parameters() if p.dim() > 1)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision(net: Any, dtype: torch.dtype) -> None:
     L = torch.rand(2, 1, 33, 40) * 100
