@@ -10,6 +10,9 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from colorize.color.lab import lab_to_rgb, to_uint8
+from colorize.errors import InputError
+
+_EXPECTED = "expected a data set (or list) whose items are dicts with rgb, (3, H, W) uint8"
 
 Images = Dataset[dict[str, Tensor]]
 
@@ -39,10 +42,14 @@ def load_batches(
     dataset: Images, batch_size: int, device: torch.device
 ) -> Iterator[dict[str, Tensor]]:
     """Load a data set in its order, onto a device."""
+    if not hasattr(dataset, "__getitem__"):
+        raise InputError(f"dataset: {_EXPECTED}, got a {type(dataset).__name__}")
     # A generator of its own: a loader without one would draw from the global random state, and a
     # training run that validates would not resume to the same bits.
     loader = DataLoader(dataset, batch_size, generator=torch.Generator().manual_seed(0))
     for batch in loader:
+        if not isinstance(batch, Mapping) or "rgb" not in batch:
+            raise InputError(f"dataset: {_EXPECTED}, got {type(dataset[0]).__name__}")
         yield {name: value.to(device) for name, value in batch.items()}
 
 

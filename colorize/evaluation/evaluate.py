@@ -26,7 +26,7 @@ from colorize.evaluation.dataset_metrics import (
     concatenate,
     summarize,
 )
-from colorize.models import Colorizer, ModelOutput, eval_mode
+from colorize.models import Colorizer, ModelOutput, eval_mode, unwrap
 
 
 def evaluate(
@@ -76,6 +76,8 @@ def evaluate_at(
     per_image: bool = False,
 ) -> list[dict[str, Any]]:
     """``evaluate`` at several temperatures, each with its own metrics, in one pass of the net."""
+    # The whole is called, compiled or on several devices; the model inside knows the rest.
+    net, model = model, unwrap(model)
     records = {temperature: _Record(chosen) for temperature, chosen in metrics.items()}
     losses: list[tuple[int, dict[str, float]]] = []
     with eval_mode(model), torch.no_grad():
@@ -83,11 +85,11 @@ def evaluate_at(
             lab = rgb_to_lab(batch["rgb"])
             if with_loss:
                 x, ab = model.inputs(batch)
-                output = model(x)
+                output = net(x)
                 values = model.losses(output, ab, batch)
                 losses.append((len(lab), {name: float(v) for name, v in values.items()}))
             else:
-                output = model(model.pad(lab[:, : model.in_channels]))
+                output = net(model.pad(lab[:, : model.in_channels]))
             shared = _values_at_any_temperature(batch, output)
             for temperature, record in records.items():
                 if model.colors:
@@ -115,7 +117,7 @@ def evaluate_shuffled(
     better than this is what the model knows. The seed fixes who gets whose ab; images must be of
     one size.
     """
-    record = _Record(metrics)
+    model, record = unwrap(model), _Record(metrics)
     with eval_mode(model), torch.no_grad():
         predicted = [
             model.predict_ab(rgb_to_lab(batch["rgb"])[:, : model.in_channels]).cpu()

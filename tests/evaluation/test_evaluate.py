@@ -11,8 +11,8 @@ from helpers import tiny
 from helpers.tiny import light as light
 from skimage.color import lab2rgb, rgb2lab
 from skimage.metrics import peak_signal_noise_ratio
-from torch import Tensor
-from torch.utils.data import Subset
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Subset
 
 from colorize.color.lab import rgb_to_lab
 from colorize.data.dataset import ImageDataset
@@ -270,3 +270,21 @@ def test_the_chosen_temperature() -> None:
     points = [point(1.0, 20, 0.9), point(0.6, 39, 0.6), point(0.5, 41.5, 0.7), point(0.2, 60, 0.8)]
     assert choose_temperature(points) == 0.5
     assert choose_temperature([point(0.6, 37, None), point(0.5, 41, None)]) == 0.5
+
+
+@pytest.mark.parametrize(
+    "dataset",
+    ["a folder", [torch.zeros(3, 32, 32)], [(torch.zeros(3, 32, 32), 0)], DataLoader([{"rgb": 0}])],
+    ids=["path", "images", "pairs", "loader"],
+)
+def test_what_evaluate_does_not_take_is_told(dataset: Any) -> None:
+    with pytest.raises(InputError, match=r"dataset: expected a data set .* rgb"):
+        e.evaluate(tiny.model(), dataset)
+
+
+def test_a_wrapped_model_is_measured_like_the_model_inside() -> None:
+    images, model = tiny.val_set(2), tiny.vivid_model()
+    expected = e.evaluate(model, images)
+    assert e.evaluate(nn.DataParallel(model), images) == expected  # type: ignore[arg-type]
+    with pytest.raises(InputError, match=r"model: expected a .*Colorizer, got str"):
+        e.evaluate("photo", images)  # type: ignore[arg-type]
