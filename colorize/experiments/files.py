@@ -1,32 +1,40 @@
-"""Where the files of a run lie; their names are spelled here alone."""
+"""Where the files of a run lie."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from colorize import paths
 from colorize.evaluation.results import load_results
 from colorize.experiments.experiment import ResolvedExperiment
-from colorize.models.checkpoint import SUFFIX
-from colorize.training.state import state_path
+from colorize.training.claim import RunFiles
 
 
-class RunFiles(NamedTuple):
-    """The files of one run.
+@dataclass(frozen=True)
+class ExperimentFiles(RunFiles):
+    """The files of one run of an experiment.
 
     Attributes:
-        best: weights that were best on validation. last: those of the last step.
-        tested: the one of the two that the results are of.
-        state: of an unfinished run. results: JSON. card: Markdown.
+        tests_last: whether its results are those of the last weights, not of the best.
     """
 
-    best: Path
-    last: Path
-    tested: Path
-    state: Path
-    results: Path
-    card: Path
+    tests_last: bool
+
+    @property
+    def tested(self) -> Path:
+        """The weights that the results are of."""
+        return self.last if self.tests_last else self.best
+
+    @property
+    def results(self) -> Path:
+        """Its results, JSON."""
+        return self.folder / f"{self.name}.json"
+
+    @property
+    def card(self) -> Path:
+        """Its card, Markdown."""
+        return self.folder / f"{self.name}.md"
 
 
 def scale_folder(folder: Path, scale: str) -> Path:
@@ -34,18 +42,10 @@ def scale_folder(folder: Path, scale: str) -> Path:
     return folder if scale == "small" else folder / scale
 
 
-def run_files(experiment: ResolvedExperiment, checkpoints: Path | None = None) -> RunFiles:
+def run_files(experiment: ResolvedExperiment, checkpoints: Path | None = None) -> ExperimentFiles:
     """The files of a run below CHECKPOINTS, or below another such folder."""
     folder = scale_folder(checkpoints or paths.checkpoints(), experiment.scale) / experiment.folder
-    best, last = (folder / f"{experiment.run}{end}{SUFFIX}" for end in ("", "-last"))
-    return RunFiles(
-        best=best,
-        last=last,
-        tested=last if experiment.tested == "last" else best,
-        state=state_path(folder, experiment.run),
-        results=folder / f"{experiment.run}.json",
-        card=folder / f"{experiment.run}.md",
-    )
+    return ExperimentFiles(folder, experiment.run, tests_last=experiment.tested == "last")
 
 
 def is_trained(experiment: ResolvedExperiment) -> bool:
@@ -53,7 +53,7 @@ def is_trained(experiment: ResolvedExperiment) -> bool:
     return _is_finished(run_files(experiment))
 
 
-def finished_files(experiment: ResolvedExperiment) -> RunFiles | None:
+def finished_files(experiment: ResolvedExperiment) -> ExperimentFiles | None:
     """The files of a finished run: those made here, else those that come with the project."""
     for folder in (paths.checkpoints(), paths.shipped_checkpoints()):
         if _is_finished(files := run_files(experiment, folder)):
@@ -70,5 +70,5 @@ def tested_weights(experiment: ResolvedExperiment) -> Path:
     return files.last if tested == "last" else files.best
 
 
-def _is_finished(files: RunFiles) -> bool:
+def _is_finished(files: ExperimentFiles) -> bool:
     return files.results.is_file() and not files.state.is_file()

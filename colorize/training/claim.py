@@ -14,7 +14,6 @@ from filelock import FileLock, Timeout
 from colorize.errors import CheckpointError, TrainingError
 from colorize.models.checkpoint import SUFFIX, read_info
 from colorize.training.checks import LAST
-from colorize.training.state import state_path
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class RunFiles:
     @property
     def state(self) -> Path:
         """What an unfinished run goes on from."""
-        return state_path(self.folder, self.name)
+        return self.folder / f"{self.name}.state.pt"
 
     def finished(self, identity: str) -> dict[str, Any] | None:
         """What the last weights note, when the run of this identity wrote them."""

@@ -25,10 +25,10 @@ from colorize.evaluation.results import machine, save_results
 from colorize.models import BinHead, Colorizer
 from colorize.models.checkpoint import load_checkpoint
 from colorize.models.hub import load_model
+from colorize.training.claim import RunFiles
 from colorize.training.config import FitOptions, Recipe
 from colorize.training.curve import rebalanced
 from colorize.training.fit import FitResult, fit
-from colorize.training.state import state_path
 
 SHOWN = ("rmse_ab", "psnr", "ssim", "auc", "auc_cells", "colorfulness")
 """Measures of the held-out photos: the first is better when it is less, the last when it is near
@@ -125,7 +125,7 @@ def finetune(
     if fitted.main_process:
         done.measures = _measure(before, load_checkpoint(fitted.best), photos["test"])
         _save(done, photos, parent=str(parent), own_weights=not keep_class_weights)
-        state_path(results.parent, name).unlink(missing_ok=True)
+        RunFiles(results.parent, name).state.unlink(missing_ok=True)
     return done
 
 
