@@ -7,6 +7,7 @@ import operator
 import statistics
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -155,6 +156,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
                 f"grey, {len(self.rejected)} rejected ({counts})"
             )
         self._cache = builder.build() if builder else None
+        vars(self).pop("content_sha256", None)
         self._note_small_share(statistics.median_low(short_sides))
 
     @property
@@ -167,7 +169,7 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         """Whether the pixels are kept in memory."""
         return self._cache is not None
 
-    @property
+    @cached_property
     def content_sha256(self) -> str:
         """SHA-256 of what the images hold, whatever their names, order, crops and labels."""
         digests = sorted(self._content_digest(index) for index in range(len(self)))

@@ -60,6 +60,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
     _require_whole(recipe.crop, "crop", 0)
     _require_whole(recipe.test_crop, "test_crop", 0)
     RandomCrop(1, _number(recipe, "rotation"), recipe.zoom)
+    if not isinstance(recipe.lr_scale, Mapping):
+        raise InputError(f"lr_scale: expected factors by name, got {recipe.lr_scale!r}")
     for prefix, factor in recipe.lr_scale.items():
         require_non_negative(factor, f"lr_scale[{prefix!r}]")
     if isinstance(recipe.frozen, str) or not all(isinstance(p, str) for p in recipe.frozen):
@@ -69,6 +71,8 @@ def check_recipe(recipe: Recipe) -> Recipe:
 
 def check_options(options: FitOptions, recipe: Recipe) -> FitOptions:
     """Return the options in plain numbers when a run can be executed so."""
+    if not isinstance(options, FitOptions):
+        raise InputError(f"options: expected FitOptions, got {type(options).__name__}")
     plain = {f.name: _plain(getattr(options, f.name), f.name) for f in fields(options)}
     options = FitOptions(**plain)
     _require_whole(options.accumulate, "accumulate", 1)
@@ -113,6 +117,8 @@ def check_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
         raise InputError(
             f"metadata: expected other names than {', '.join(clash)}, which fit writes itself"
         )
+    if not all(isinstance(name, str) for name in metadata):
+        raise InputError(f"metadata: expected names as keys, got {', '.join(map(repr, metadata))}")
     try:
         json.dumps(metadata, allow_nan=False)
     except (TypeError, ValueError) as error:
@@ -147,6 +153,11 @@ def check_model(model: Colorizer) -> None:
     if not isinstance(model, Colorizer):
         raise InputError(
             f"model: expected a Colorizer (not compiled or wrapped), got {type(model).__name__}"
+        )
+    if any(p.dtype in (torch.float16, torch.bfloat16) for p in model.parameters()):
+        raise InputError(
+            "model: expected weights in float32, got half precision, whose steps round to nothing; "
+            "FitOptions(mixed_precision=...) computes in it"
         )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / f"model{SUFFIX}"

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from colorize.color.lab import rgb_to_L
 from colorize.data.generators import kept_generators
 from colorize.data.transforms import age_lightness, paint_grey
 from colorize.errors import TrainingError
@@ -131,7 +130,7 @@ def _run(
     model.input_size = recipe.crop
 
     # --- what lies there from an earlier run
-    unfinished = files.state.is_file()
+    unfinished = files.state.exists()
     if unfinished and not resume:
         raise TrainingError(
             f"An unfinished run of {files.name!r} is there: resume it (--resume, resume=True), "
@@ -193,9 +192,8 @@ def _run(
             set_learning_rate(optimizer, recipe, run.step, steps)
             part = len(run.losses) % options.accumulate
             key = (seed, run.step, part, accelerator.process_index)
-            _augment(batch, recipe, step_generator(key, accelerator.device))
             with accelerator.accumulate(net):
-                x, ab = model.inputs(batch)
+                x, ab = _augmented(model, batch, recipe, key)
                 output = net(x)
                 losses = model.losses(output, ab, batch)
                 values = read_values(losses, output, batch)
@@ -269,12 +267,20 @@ def _make_bar(job: Job, run: Progress) -> tqdm:
     )
 
 
-def _augment(batch: dict[str, Tensor], recipe: Recipe, generator: torch.Generator) -> None:
+def _augmented(
+    model: Colorizer, batch: dict[str, Tensor], recipe: Recipe, key: tuple[int, ...]
+) -> tuple[Tensor, Tensor]:
+    """What the net is shown of a batch, and the true ab; what is drawn depends on the key."""
+    if not (recipe.neutral or recipe.aging):
+        return model.inputs(batch)
+    generator = step_generator(key, batch["rgb"].device)
     if recipe.neutral:
         batch["rgb"] = paint_grey(batch["rgb"], generator, recipe.neutral)
+    x, ab = model.inputs(batch)
     if recipe.aging:
-        L = rgb_to_L(batch["rgb"])
-        batch["L"] = age_lightness(L, generator, share=float(recipe.aging))
+        aged = age_lightness(x[:, :1].contiguous(), generator, share=float(recipe.aging))
+        x = torch.cat((aged, x[:, 1:]), 1)
+    return x, ab
 
 
 def _show(bar: tqdm, run: Progress, recipe: Recipe) -> None:

@@ -63,6 +63,8 @@ def build_optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
         unused.discard(prefix or "")
         factor = 1.0 if prefix is None else recipe.lr_scale[prefix]
         groups.setdefault(factor, []).append(parameter)
+    if not any(parameter.requires_grad for parameter in model.parameters()):
+        raise InputError("frozen: expected parameters to train, all of the model are frozen")
     if unused:
         raise InputError(f"lr_scale: no parameter's name starts with {', '.join(sorted(unused))}")
     settings = [

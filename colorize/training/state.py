@@ -74,17 +74,25 @@ class RunState:
             "progress": dataclasses.asdict(self.progress),
         }
         with storage.atomic_write(path) as temporary:
-            torch.save(state, temporary)
+            try:
+                torch.save(state, temporary)
+            except RuntimeError as error:
+                # That of a full disk tells of positions in the file.
+                raise TrainingError(
+                    f"{path} cannot be written; is there room on its disk? The state that was "
+                    f"saved before is kept ({str(error).splitlines()[0]})"
+                ) from error
 
     def load(self, path: Path) -> None:
         """Go back to a saved state; that of another run is refused."""
         try:
             state = torch.load(path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, OSError, UnpicklingError) as error:
+            # What torch says advises to load it without weights_only, which would run its code.
             raise TrainingError(
-                f"{path} cannot be read ({error}); delete it to start the run again"
+                f"{path} cannot be read ({type(error).__name__}); delete it to start the run again"
             ) from error
-        if state["identity"] != self.identity:
+        if not isinstance(state, dict) or state.get("identity") != self.identity:
             raise TrainingError(
                 f"{path} belongs to another run: model, recipe, seed or images differ. "
                 "Go back to what they were, or delete the file to start again"
@@ -100,11 +108,6 @@ class RunState:
         torch.set_rng_state(state["cpu_rng"])
         if torch.cuda.is_available() and state["cuda_rng"]:
             torch.cuda.set_rng_state_all(state["cuda_rng"])
-
-
-def state_path(folder: Path, name: str) -> Path:
-    """Where an unfinished run keeps its state."""
-    return folder / f"{name}.state.pt"
 
 
 def run_identity(

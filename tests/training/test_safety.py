@@ -155,6 +155,7 @@ WRONG: list[dict[str, Any]] = [
     *({"seed": 2**70}, {"seed": -1}, {"name": "a/b"}, {"name": ""}, {"best_by": "rmse"}),
     *({"metadata": {"step": 1}}, {"metadata": {"half": 1}}, {"metadata": {"a": object()}}),
     *({"val": tiny.dataset(3, size=30), "test_crop": 0}, {"net": torch.nn.Linear(1, 1)}),
+    *({"metadata": {1: 2}}, {"lr_scale": [1]}, {"net": tiny.model().bfloat16()}),
 ]
 
 
@@ -175,6 +176,38 @@ def test_a_model_that_could_not_be_loaded_again_is_not_trained(tmp_path: Path) -
     with pytest.raises(InputError, match="Own"):
         tiny.run(tmp_path, net=Own(width=0.02))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_net_without_anything_to_train(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="frozen"):
+        tiny.run(tmp_path, net=tiny.model().requires_grad_(False))
+
+
+@pytest.mark.parametrize("state", [b"\x00" * 900, {"a": 1}, [1], None], ids=str)
+def test_a_state_that_makes_no_sense(state: Any, tmp_path: Path) -> None:
+    path = RunFiles(tmp_path, tiny.NAME).state
+    if state is None:
+        path.mkdir()
+    elif isinstance(state, bytes):
+        path.write_bytes(state)
+    else:
+        torch.save(state, path)
+    with pytest.raises(TrainingError, match=r"run\.state\.pt (belongs|cannot)") as raised:
+        tiny.run(tmp_path, resume=True)
+    assert "weights_only" not in str(raised.value)
+
+
+def test_a_state_that_the_disk_does_not_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(state: Any, path: Path) -> None:
+        path.write_bytes(b"half")
+        raise RuntimeError("unexpected pos 1741504 vs 1741400")
+
+    monkeypatch.setattr(torch, "save", full)
+    with pytest.raises(TrainingError, match="room on its disk"):
+        tiny.run(tmp_path, epochs=1)
+    assert {path.suffix for path in tmp_path.iterdir()} <= {".safetensors"}
 
 
 def test_batch_norm_that_sees_parts_is_told(tmp_path: Path) -> None:
