@@ -56,6 +56,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_XMP = ("xmp", "XML:com.adobe.xmp")
 # A picture one pixel wide would be enlarged to gigabytes.
 _MOST_ENLARGED_PIXELS = 2**24
 
@@ -100,12 +101,25 @@ def decode(
     return replace(decoded, notes=(*decoded.notes, *spoken))
 
 
-def decode_over_white(source: ImageSource, name: str, *, depth: int = 8) -> np.ndarray:
+def decode_over_white(
+    source: ImageSource,
+    name: str,
+    *,
+    depth: int = 8,
+    truncated: bool = False,
+    max_pixels: int | None = None,
+) -> np.ndarray:
     """Decode an image to (H, W, 1) or (H, W, 3), transparency laid over white; see ``decode``.
 
     What of the file was not used is told by warnings.
     """
-    decoded = _read(source, name, lambda opened: _to_srgb(opened, name, depth, over_white=True))
+    decoded = _read(
+        source,
+        name,
+        lambda opened: _to_srgb(opened, name, depth, over_white=True),
+        truncated=truncated,
+        max_pixels=max_pixels,
+    )
     _warn(decoded, name)
     return decoded.pixels
 
@@ -210,7 +224,10 @@ def _with_file(
 
         def opened() -> Image.Image:
             file.seek(0)
-            return stack.enter_context(opened_image(file, name, max_pixels))
+            image = stack.enter_context(opened_image(file, name, max_pixels))
+            if image.format == "TIFF":
+                image.info.pop("xmp", None)  # Pillow would turn it by this
+            return image
 
         try:
             image = opened()
@@ -243,7 +260,13 @@ def _to_srgb(opened: _Opened, name: str, depth: int, over_white: bool = False) -
 def _orientation(image: Image.Image, name: str) -> int:
     """Read the orientation of a loaded image: Pillow turns a TIFF, and only a TIFF, itself."""
     with explaining(name):
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
+        exif = image.getexif()
+        # Pillow also takes the orientation of XMP, by which no viewer turns.
+        if any(key in image.info for key in _XMP):
+            plain = Image.Image()
+            plain.info = {key: value for key, value in image.info.items() if key not in _XMP}
+            exif = plain.getexif()
+        value = exif.get(ExifTags.Base.Orientation, 1)
     return value if value in _UPRIGHT else 1
 
 

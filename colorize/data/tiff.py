@@ -15,9 +15,9 @@ from colorize.errors import ImageError
 
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
-_BITS, _PLANAR, _EXTRA_SAMPLES = 258, 284, 338
+_BITS, _COMPRESSION, _PLANAR, _EXTRA_SAMPLES = 258, 259, 284, 338
 _ORIENTATION, _ICC = 274, 34675
-_SEPARATE = 2
+_SEPARATE, _WEBP = 2, 50001
 # What is wrong with a file is said by its error; without a handler it would be printed as well.
 _SILENT = logging.NullHandler()
 _UNSPECIFIED, _PREMULTIPLIED = 0, 1
@@ -33,8 +33,13 @@ class TiffPage(NamedTuple):
 
 
 def is_misread(image: Image.Image) -> bool:
-    """Check for planes that Pillow mixes up: 16-bit color, alpha of grey, premultiplied alpha."""
+    """Check for what Pillow decodes wrongly or, though it knows it, not at all.
+
+    It mixes up planes of 16-bit color, of alpha of grey, and of premultiplied alpha.
+    """
     tags = getattr(image, "tag_v2", {})
+    if tags.get(_COMPRESSION) == _WEBP:
+        return True
     bits = tags.get(_BITS, (1,))
     mixed = max(bits) > 8 or len(bits) == 2 or _PREMULTIPLIED in tags.get(_EXTRA_SAMPLES, ())
     return len(bits) > 1 and tags.get(_PLANAR) == _SEPARATE and mixed

@@ -8,7 +8,7 @@ from typing import Any, overload
 import numpy as np
 
 from colorize.photo.hints import Hint
-from colorize.photo.inputs import AnyImage, Images, for_each
+from colorize.photo.image import AnyImage, Images, for_each
 from colorize.photo.prediction import DEFAULT_MODEL, ModelLike, load, predict
 
 DEFAULT_CLASSIFIER = "joint-ncd"
@@ -32,13 +32,15 @@ def colorize_image(  # type: ignore[misc]  # its options are those of the signat
     samples: int | None = None,
     seed: int = 0,
     depth: int = 8,
+    truncated: bool = False,
+    max_pixels: int | None = None,
 ) -> np.ndarray | list[np.ndarray]:
     """Color an image from its lightness: ``predict`` and ``Prediction.colorize`` in one call.
 
     Besides image and result it takes memory for the model and for bands of the image only.
 
     Args:
-        image, model, size, adapt: as in ``predict``.
+        image, model, size, adapt, truncated, max_pixels: as in ``predict``.
         temperature, saturation, upsampling, hints, mask, samples, seed, depth: as in
             ``Prediction.colorize``.
 
@@ -49,7 +51,8 @@ def colorize_image(  # type: ignore[misc]  # its options are those of the signat
     module = load(model)
 
     def color(one: AnyImage) -> np.ndarray:
-        return predict(one, module, size=size, adapt=adapt).colorize(
+        reading = {"truncated": truncated, "max_pixels": max_pixels}
+        return predict(one, module, size=size, adapt=adapt, **reading).colorize(
             temperature=temperature,
             saturation=saturation,
             upsampling=upsampling,

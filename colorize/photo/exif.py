@@ -77,6 +77,18 @@ def tiff_tags(block: bytes) -> Image.Exif:
     return exif
 
 
+def parsed(block: bytes) -> Image.Exif:
+    """Parse a block and its inner directories, and check that it can be written again."""
+    exif = Image.Exif()
+    try:
+        exif.load(block)
+        exif.get_ifd(ExifTags.IFD.Exif)
+        exif.tobytes()
+    except _DAMAGE as error:
+        raise DamagedExifError(str(error)) from error
+    return exif
+
+
 def unknown_tags(tags: Iterable[int]) -> list[str]:
     """Name the tags of a TIFF that neither describe the photo nor how the file is stored."""
     known = _DESCRIPTIVE | _STORAGE

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import torch
@@ -17,9 +20,14 @@ from colorize.data.decode import decode_over_white
 from colorize.errors import ImageError
 from colorize.photo.upsampling import AreaReduction
 
-ImageLike = str | Path | bytes | BinaryIO | Image.Image | np.ndarray
+AnyImage = str | Path | bytes | BinaryIO | Image.Image | np.ndarray | Tensor
+"""What ``predict`` takes as one image."""
+Images = list[AnyImage] | tuple[AnyImage, ...]
+T = TypeVar("T")
 
 _SHAPES = "(H, W), (H, W, 1), (H, W, 3) or (H, W, 4)"
+# Two letters at least: C: is a drive.
+_URL = re.compile(r"([a-zA-Z][a-zA-Z0-9+.-]+)://|(file):")
 # Floats may leave 0..1 by this, and are cut.
 _ROUNDING = 1e-4
 
@@ -45,16 +53,23 @@ class InputImage:
     """Give the lightness of an image in bands of rows; only its pixels are kept at full size.
 
     Args:
-        image: path, encoded bytes, PIL image, or array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4) of
-            uint8, uint16, bool, or float in 0..1. Transparent pixels are laid over white.
+        image: as in ``predict``. Transparent pixels are laid over white.
         device: the device of the lightness.
+        truncated, max_pixels: of a file, as in ``decode``.
 
     Attributes:
         size: height and width after the EXIF orientation was applied.
     """
 
-    def __init__(self, image: ImageLike, device: torch.device) -> None:
-        self._pixels, self.device = _read(image), device
+    def __init__(
+        self,
+        image: AnyImage,
+        device: torch.device,
+        *,
+        truncated: bool = False,
+        max_pixels: int | None = None,
+    ) -> None:
+        self._pixels, self.device = _read(image, truncated, max_pixels), device
         self.size: tuple[int, int] = self._pixels.shape[:2]
 
     @property
@@ -99,22 +114,63 @@ class InputImage:
         return reduction.mean
 
 
-def _read(image: ImageLike) -> np.ndarray:
+def for_each(images: AnyImage | Images, function: Callable[[AnyImage], T]) -> T | list[T]:
+    """Call a function with an image, or with each image of a list; errors name its number."""
+    if not isinstance(images, list | tuple):
+        return function(images)
+    results = []
+    for number, image in enumerate(images):
+        try:
+            results.append(function(image))
+        except ImageError as error:
+            raise ImageError(f"image[{number}]: {error}") from error
+    return results
+
+
+def to_path(image: AnyImage) -> Path | None:
+    """Give the path of an image that is one, or the URL of a local file; None for others."""
+    if isinstance(image, Path):
+        return image
+    if not isinstance(image, str):
+        return None
+    if not image:
+        raise ImageError("image: expected a path, got an empty one")
+    if not (url := _URL.match(image)):
+        return Path(image)
+    parts = urlsplit(image)
+    if (url[1] or url[2]).lower() != "file" or parts.netloc not in ("", "localhost"):
+        raise ImageError(f"{image}: expected a file of this machine; download it first")
+    return Path(url2pathname(parts.path))
+
+
+def _read(image: AnyImage, truncated: bool, max_pixels: int | None) -> np.ndarray:
     """Read (H, W, C) pixels, C being 1, 3 or 4, of a type that ``_to_rgb`` takes."""
+    if isinstance(image, Tensor):
+        return _check_array(_from_tensor(image))
     if isinstance(image, np.ndarray):
         return _check_array(image)
-    if isinstance(image, str):
-        image = Path(image)
-    if not isinstance(image, Path | bytes | bytearray | Image.Image) and not hasattr(image, "read"):
-        hint = ""
-        if isinstance(image, Tensor):
-            hint = "; tensor.movedim(0, -1).cpu().numpy() is the array of a (C, H, W) tensor"
+    source = to_path(image) or image
+    if not isinstance(source, Path | bytes | bytearray | Image.Image) and not hasattr(
+        source, "read"
+    ):
         raise ImageError(
-            f"image: expected a path, bytes, a PIL image or an array {_SHAPES} of uint8, uint16, "
-            f"bool or float in 0..1, got {type(image).__name__}{hint}"
+            f"image: expected a path, bytes, a PIL image, a tensor (C, H, W), or an array {_SHAPES}"
+            f" of uint8, uint16, bool or float in 0..1, got {type(image).__name__}"
         )
-    name = str(image) if isinstance(image, Path) else type(image).__name__
-    return decode_over_white(image, name, depth=16)
+    name = str(source) if isinstance(source, Path) else type(image).__name__
+    return decode_over_white(source, name, depth=16, truncated=truncated, max_pixels=max_pixels)
+
+
+def _from_tensor(tensor: Tensor) -> np.ndarray:
+    if tensor.dim() not in (2, 3) or (tensor.dim() == 3 and len(tensor) not in (1, 3, 4)):
+        raise ImageError(
+            "tensor: expected (C, H, W) with 1, 3 or 4 channels, or (H, W), got "
+            f"{tuple(tensor.shape)}; give a batch as list(batch)"
+        )
+    # numpy does not know bfloat16.
+    half = tensor.dtype in (torch.bfloat16, torch.float16)
+    array = (tensor.float() if half else tensor).detach().cpu().numpy()
+    return np.moveaxis(array, 0, -1) if array.ndim == 3 else array
 
 
 def _check_array(array: np.ndarray) -> np.ndarray:

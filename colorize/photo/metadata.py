@@ -11,7 +11,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
-from colorize.photo.exif import DamagedExifError, tiff_tags, unknown_tags, upright_exif
+from colorize.photo.exif import DamagedExifError, parsed, tiff_tags, unknown_tags, upright_exif
 from colorize.photo.formats import Container
 from colorize.photo.record import Made
 from colorize.photo.xmp import DamagedXmpError, find_mark, mark
@@ -104,7 +104,11 @@ def save_options(
     notes: list[str] = []
     texts = dict(metadata.texts) if container.texts else {}
     lost: list[str] = [] if container.texts else [f"text {key!r}" for key in metadata.texts]
-    exif = _with_resolution(metadata, container)
+    exif = None
+    try:
+        exif = _with_resolution(metadata, container)
+    except DamagedExifError as error:
+        notes.append(f"its EXIF was left out: {error}")
     if exif is not None:
         if len(exif) <= container.most_exif:
             options["exif"] = exif
@@ -187,11 +191,13 @@ def _packet(xmp: bytes | None, made: Made | None, container: Container) -> tuple
 
 def _with_resolution(metadata: Metadata, container: Container) -> bytes | None:
     """Give EXIF, which holds the resolution where the format itself has no place for it."""
-    if container.dpi or not (metadata.dpi and container.most_exif):
+    if container.dpi or not container.most_exif:
         return metadata.exif
-    exif = Image.Exif()
+    # Pillow writes the block of an AVIF anew.
+    exif = Image.Exif() if metadata.exif is None else parsed(metadata.exif)
+    if metadata.dpi is None:
+        return metadata.exif
     if metadata.exif is not None:
-        exif.load(metadata.exif)
         # A block that is written anew makes the note of a camera's maker unreadable.
         is_fixed = ExifTags.Base.MakerNote in exif.get_ifd(ExifTags.IFD.Exif)
         if is_fixed or ExifTags.Base.XResolution in exif:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
@@ -19,8 +19,7 @@ from colorize.models.hub import load_model
 from colorize.photo.files import Photo, read_photo, write_photo
 from colorize.photo.formats import find_container
 from colorize.photo.hints import Hint, check_hints
-from colorize.photo.image import Box, InputImage
-from colorize.photo.inputs import AnyImage, Images, for_each, to_image
+from colorize.photo.image import AnyImage, Box, Images, InputImage, for_each, to_path
 from colorize.photo.lightness import Tone, find_tone
 from colorize.photo.margins import find_margins
 from colorize.photo.net_answer import CoarsePrediction, NetAnswer
@@ -41,6 +40,8 @@ def predict(  # type: ignore[misc]  # its options are those of the signatures ab
     *,
     size: int | None = None,
     adapt: bool = True,
+    truncated: bool = False,
+    max_pixels: int | None = None,
 ) -> Prediction | list[Prediction]:
     """Run a model on an image, once.
 
@@ -55,11 +56,14 @@ def predict(  # type: ignore[misc]  # its options are those of the signatures ab
         adapt: show the net a faded image at full contrast and without its uniform margins, which
             stay grey, and give little color to what is nearly flat or very dark. The image keeps
             its own lightness. False shows the net the image as it is.
+        truncated: also take a JPEG that was cut off; what is missing is grey.
+        max_pixels: the most pixels of a file; None for Pillow's limit, 178,956,970.
     """
-    if size is not None:
-        require_whole(size, "size", 1)
-    run = load(model)
-    return for_each(image, lambda one: _predict(one, run, size, adapt))
+    for name, value in (("size", size), ("max_pixels", max_pixels)):
+        if value is not None:
+            require_whole(value, name, 1)
+    run, reading = load(model), {"truncated": truncated, "max_pixels": max_pixels}
+    return for_each(image, lambda one: _predict(one, run, size, adapt, reading))
 
 
 def load(model: ModelLike) -> nn.Module:
@@ -67,12 +71,13 @@ def load(model: ModelLike) -> nn.Module:
     return model if isinstance(model, nn.Module) else load_model(model, device="auto")
 
 
-def _predict(image: AnyImage, run: nn.Module, size: int | None, adapt: bool) -> Prediction:
+def _predict(
+    image: AnyImage, run: nn.Module, size: int | None, adapt: bool, reading: dict[str, Any]
+) -> Prediction:
     model = unwrap(run)
     if model.in_channels != 1:
         raise InputError("model: expected one that sees lightness, got one that sees color")
-    source = to_image(image)
-    whole = InputImage(source, model.device)
+    whole = InputImage(image, model.device, **reading)
     with torch.inference_mode(), eval_mode(run):
         margins = find_margins(whole) if adapt else None
         inside = whole if margins is None else whole.crop(margins)
@@ -82,8 +87,9 @@ def _predict(image: AnyImage, run: nn.Module, size: int | None, adapt: bool) -> 
         raw = run(model.pad(seen))
     answer = NetAnswer(model, seen, raw)
     prediction = Prediction(whole, margins or whole.box, tone, answer)
-    if isinstance(source, str | Path | bytes):
-        prediction.source = source
+    source = image if isinstance(image, bytes) else to_path(image)
+    if source is not None:
+        prediction.reread = lambda: read_photo(source, "image", **reading)
     return prediction
 
 
@@ -96,10 +102,10 @@ class Prediction:
     Attributes:
         inside: the part of the image without its margins, which the net saw.
         tone: how far the image was found faded, flat or dark.
-        source: path or bytes of the file that the image came from; None for other images.
+        reread: reads the file that the image came from once more; None for other images.
     """
 
-    source: str | Path | bytes | None = None
+    reread: Callable[[], Photo] | None = None
 
     def __init__(self, image: InputImage, inside: Box, tone: Tone, answer: NetAnswer) -> None:
         self.inside, self.tone = inside, tone
@@ -179,8 +185,7 @@ class Prediction:
         if settings.get("samples") is not None:
             raise InputError("samples: save writes one coloring; colorize gives several")
         rgb = self.colorize(**settings)
-        source = Path(self.source) if isinstance(self.source, str) else self.source
-        photo = Photo(rgb) if source is None else read_photo(source, "image")
+        photo = Photo(rgb) if self.reread is None else self.reread()
         # Transparent pixels were laid over white.
         write_photo(rgb, replace(photo, alpha=None), path, path.suffix)
 
@@ -219,7 +224,7 @@ class Prediction:
 
     def resized(self, image: AnyImage) -> Prediction:
         """Give the same prediction for a copy of the image at another size, such as a preview."""
-        copy = InputImage(to_image(image), self._image.device)
+        copy = InputImage(image, self._image.device)
         down, across = (new / old for new, old in zip(copy.size, self._image.size, strict=True))
         top, bottom = (round(row * down) for row in self.inside[:2])
         left, right = (round(column * across) for column in self.inside[2:])

@@ -11,8 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from colorize.checks import require_non_negative, require_whole
 from colorize.errors import InputError
 from colorize.models import unwrap
-from colorize.photo.image import InputImage
-from colorize.photo.inputs import AnyImage, to_image
+from colorize.photo.image import AnyImage, InputImage
 from colorize.photo.prediction import DEFAULT_MODEL, ModelLike, Prediction, load, predict
 
 _CELL, _LINE, _GAP, _LABEL = 240, 20, 6, 100
@@ -80,7 +79,7 @@ def sheet(
 
 def _reduce(image: AnyImage, short_side: int) -> np.ndarray:
     """Read an image at a size that all of the sheet can be made of: (H, W, 3) uint8."""
-    source = InputImage(to_image(image), torch.device("cpu"))
+    source = InputImage(image, torch.device("cpu"))
     rgb = np.concatenate([band for _, band in source.colors(8)])
     scale = short_side / min(source.size)
     if scale >= 1:

@@ -16,7 +16,8 @@ import skimage.data
 import tifffile
 from helpers.icc import png_chunk, with_chunks
 from helpers.images import encode, grey3, noise
-from PIL import Image, ImageCms, features
+from PIL import ExifTags, Image, ImageCms, features
+from PIL.PngImagePlugin import PngInfo
 from skimage.color import rgb2lab
 
 from colorize.data.decode import decode, decode_rgb
@@ -256,6 +257,23 @@ def test_tiffs_of_8_and_16_bits(case: str, dtype: Any) -> None:
     np.testing.assert_array_equal(decoded.alpha, alpha)
 
 
+WEBP_TIFF = {"compression": "webp", "compressionargs": {"lossless": True}}
+
+
+@pytest.mark.parametrize("options", [{"planarconfig": "separate"}, WEBP_TIFF])
+def test_a_tiff_that_pillow_cannot_read_names_the_package_that_can(
+    options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    planes = "planarconfig" in options
+    pixels = noise(20, 30, 3, dtype=np.uint16 if planes else np.uint8)
+    stored = np.moveaxis(pixels, -1, 0) if planes else pixels
+    raw = written(np.ascontiguousarray(stored), photometric="rgb", **options)
+    np.testing.assert_array_equal(decode(raw, "x", depth=16).pixels, pixels)
+    monkeypatch.setitem(sys.modules, "tifffile", None)
+    with pytest.raises(ImageError, match="pip install tifffile"):
+        decode(raw, "x")
+
+
 def test_the_page_is_taken_that_is_no_reduced_copy() -> None:
     rgb, file = noise(20, 30, 3), io.BytesIO()
     with tifffile.TiffWriter(file) as writer:
@@ -355,6 +373,20 @@ def test_reduction_is_antialiased_and_a_reduced_jpeg_like_the_whole() -> None:
     # Means of 8x8 blocks, an independent way to reduce.
     blocks = np.asarray(whole, dtype=float).reshape(150, 8, 200, 8, 3).mean((1, 3))
     assert np.abs(decode_rgb(raw, "x", resize=150) - blocks).mean() < 1
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_orientation_of_xmp_alone_turns_nothing(kind: str) -> None:
+    """No viewer turns by it; Pillow does."""
+    packet = b'<rdf:Description tiff:Orientation="6"/>'
+    text, tags, exif = PngInfo(), Image.Exif(), Image.Exif()
+    text.add_itxt("XML:com.adobe.xmp", packet.decode())
+    exif[ExifTags.Base.XResolution], tags[700] = 300.0, packet
+    options = {"PNG": {"pnginfo": text}, "TIFF": {"exif": tags}}.get(kind, {"xmp": packet})
+    for around in (options, {"exif": exif, **options}):
+        raw = encode(BIG, kind, **around)
+        assert b"Orientation" in raw
+        assert decode(raw, "x").pixels.shape == decode_rgb(raw, "x").shape == BIG.shape
 
 
 @pytest.mark.parametrize("orientation", [3, 6])

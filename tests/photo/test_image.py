@@ -13,7 +13,10 @@ from helpers.images import noise
 from PIL import Image
 
 from colorize.errors import ImageError
+from colorize.models import SimplifiedModel
+from colorize.photo.colorize import colorize_image
 from colorize.photo.image import InputImage
+from colorize.photo.prediction import predict
 
 CPU = torch.device("cpu")
 GREY = noise(6, 8)
@@ -27,6 +30,19 @@ def test_a_file_of_16_bits_is_the_array_that_it_holds(tmp_path: Path) -> None:
     deep = noise(40, 50, dtype=np.uint16)
     tifffile.imwrite(tmp_path / "deep.tif", deep)
     torch.testing.assert_close(lightness(tmp_path / "deep.tif"), lightness(deep), rtol=0, atol=0)
+
+
+def test_a_cut_file_and_a_large_one_are_taken_on_demand(tmp_path: Path) -> None:
+    path = tmp_path / "cut.jpg"
+    Image.fromarray(noise(64, 80)).save(path, quality=95)
+    path.write_bytes(path.read_bytes()[:-300])
+    for options in ({}, {"truncated": True, "max_pixels": 64 * 80 - 1}):
+        with pytest.raises(ImageError):
+            predict(path, SimplifiedModel(), **options)
+    predicted = predict(path, SimplifiedModel(), truncated=True, max_pixels=64 * 80)
+    predicted.save(tmp_path / "whole.png")
+    colored = colorize_image(path, SimplifiedModel(), truncated=True)
+    assert colored.shape == np.asarray(Image.open(tmp_path / "whole.png")).shape == (64, 80, 3)
 
 
 def test_arrays_that_mean_the_same() -> None:
@@ -56,7 +72,8 @@ def _nan() -> np.ndarray:
         (GREY / 100, r"0\.\.1"),
         (GREY.astype(np.int16), "uint16"),
         (np.moveaxis(noise(6, 8, 3), -1, 0), "transpose"),
-        (torch.zeros(3, 6, 8), "array.*Tensor.*movedim"),
+        (torch.zeros(2, 3, 6, 8), r"\(2, 3, 6, 8\).*list\(batch\)"),
+        ("", "empty"),
         (GREY.tolist(), "array.*list"),
         (None, "array.*NoneType"),
     ],
