@@ -8,6 +8,8 @@ STAMP := $(VENV)/.installed
 SCALE ?= small
 DATA ?=
 FRUIT ?=
+WOOF ?=
+PHOTOS ?=
 DOGS ?= $(if $(filter small,$(SCALE)),$(DATA))
 PRECISION ?= float32
 ARGS ?=
@@ -45,6 +47,8 @@ experiments: $(STAMP)
 	$(if $(filter quick,$(SCALE)),$(TRAIN) ncd || status=$$?;, \
 	$(TRAIN) fruit --seed 0 1 2 3 4 $(if $(FRUIT),--data "$(FRUIT)") || status=$$?; \
 	$(TRAIN) dogs --seed 0 1 2 $(if $(DOGS),--data "$(DOGS)") || status=$$?;) \
+	$(if $(WOOF),$(TRAIN) woof --seed 0 1 2 --data "$(WOOF)" || status=$$?;) \
+	$(if $(PHOTOS),$(TRAIN) photo-losses --seed 0 1 --data $(PHOTOS) || status=$$?;) \
 	exit $$status
 
 test: $(STAMP)

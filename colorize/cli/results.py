@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from colorize import paths
 from colorize.errors import DataError
 from colorize.experiments.catalog import get_experiment
+from colorize.experiments.photo_losses import PHOTO_LOSS_SEEDS, PHOTO_LOSSES
 from colorize.experiments.presets import SCALES, TINY_DOGS, TINY_VEHICLES
 from colorize.experiments.study_a import (
     REPEATED,
@@ -25,6 +26,7 @@ from colorize.experiments.study_b import (
     SEEDS,
     STUDY_B,
     STUDY_B_FOLDS,
+    STUDY_B_WOOF,
     SUBJECTS,
 )
 
@@ -123,7 +125,9 @@ def _tables(runs: Results) -> dict[str, str]:
         "photo-failures": failures.failures_table("photo", runs["photo"]),
         "photo": _measured({"photo": runs["photo"]}),
         "photo-baselines": t.baselines_table({"photo": runs["photo"]}),
-        "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS)),
+        "photo-losses": _photo_losses(of(PHOTO_LOSSES, PHOTO_LOSS_SEEDS)),
+        "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS), FOLD_SEEDS),
+        "study-b-woof": _study_b("woof", of(STUDY_B_WOOF)),
     }
     for prefix in SUBJECTS:
         ablation = of([name for name in STUDY_B if name.startswith(prefix)])
@@ -131,20 +135,32 @@ def _tables(runs: Results) -> dict[str, str]:
     return tables
 
 
-def _study_b(prefix: str, runs: Results) -> str:
+def _photo_losses(runs: Results) -> str:
     from colorize.report import tables as t
 
     if not runs:
-        seeds = " ".join(map(str, FOLD_SEEDS))
-        return f"Not trained yet: `python -m colorize train {prefix} --seed {seeds}`."
-    return "\n\n".join(
-        (
-            t.seeds_table(runs, t.ABLATION_METRICS, CLASSES[prefix]),
-            t.protocol(runs),
-            t.differences_table(runs, t.ABLATION_METRICS),
-            t.inputs_table(runs, f"{prefix}-class-true"),
-        )
-    )
+        return _not_trained("photo-losses", PHOTO_LOSS_SEEDS)
+    return "\n\n".join((t.seeds_table(runs), t.protocol(runs), t.differences_table(runs)))
+
+
+def _study_b(prefix: str, runs: Results, seeds: Sequence[int] = SEEDS) -> str:
+    from colorize.report import tables as t
+
+    if not runs:
+        return _not_trained(prefix, seeds)
+    parts = [
+        t.seeds_table(runs, t.ABLATION_METRICS, CLASSES[prefix]),
+        t.protocol(runs),
+        t.differences_table(runs, t.ABLATION_METRICS),
+    ]
+    if f"{prefix}-class-true" in runs:
+        parts.append(t.inputs_table(runs, f"{prefix}-class-true"))
+    return "\n\n".join(parts)
+
+
+def _not_trained(group: str, seeds: Sequence[int]) -> str:
+    words = " ".join(map(str, seeds))
+    return f"Not trained yet: `python -m colorize train {group} --seed {words}`."
 
 
 def _measured(runs: Results) -> str:

@@ -13,9 +13,10 @@ from colorize import paths
 from colorize.errors import CheckpointError, MissingPriorError
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
+from colorize.experiments.photo_losses import PHOTO_LOSSES
 from colorize.experiments.presets import PRECISIONS, RECIPES, SCALES
 from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
-from colorize.experiments.study_b import STUDY_B, STUDY_B_FOLDS, SUBJECTS
+from colorize.experiments.study_b import STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF, SUBJECTS
 from colorize.training.config import FitOptions
 
 GROUPS = {
@@ -26,6 +27,8 @@ GROUPS = {
     "study-a-repeated": REPEATED,
     "study-b": tuple(STUDY_B),
     "fruit": tuple(STUDY_B_FOLDS),
+    "woof": tuple(STUDY_B_WOOF),
+    "photo-losses": tuple(PHOTO_LOSSES),
     **{p: tuple(name for name in STUDY_B if name.startswith(p)) for p in SUBJECTS},
 }
 """What stands for several experiments on the command line."""

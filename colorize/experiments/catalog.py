@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from colorize.errors import InputError
 from colorize.experiments.experiment import Experiment, ResolvedExperiment, resolve
+from colorize.experiments.photo_losses import PHOTO_LOSSES
 from colorize.experiments.photo_model import PHOTO
 from colorize.experiments.study_a import STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
-from colorize.experiments.study_b import JOINT, STUDY_B, STUDY_B_FOLDS
+from colorize.experiments.study_b import JOINT, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF
 
 EXPERIMENTS: dict[str, Experiment] = {
     **STUDY_A,
@@ -14,8 +15,10 @@ EXPERIMENTS: dict[str, Experiment] = {
     **STUDY_A_SMOOTH,
     **STUDY_B,
     **STUDY_B_FOLDS,
+    **STUDY_B_WOOF,
     **JOINT,
     **PHOTO,
+    **PHOTO_LOSSES,
 }
 
 

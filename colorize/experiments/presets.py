@@ -79,6 +79,8 @@ _PHOTOS = Recipe(
     neutral=0.07,
     frozen=("encoder.conv_stem", "encoder.bn1", "encoder.blocks.0", "encoder.blocks.1"),
 )
+# To compare losses: one size, and what only old prints need is left out.
+_PHOTO_LOSSES = replace(_PHOTOS, test_crop=128, aging=0.0, neutral=0.0)
 _PHOTO_PACKS = DataSpec(
     "photos", "photos", split_by="folders", sources=("photos-128.zip", "photos-160.zip")
 )
@@ -155,6 +157,22 @@ SETTINGS: dict[str, dict[str, Setting]] = {
         "small": Setting(_PHOTO_PACKS, _PHOTOS),
         "quick": Setting(
             _BUNDLED, replace(_PHOTOS, epochs=2, batch_size=16, crop=64, test_crop=64, ema=0.9)
+        ),
+    },
+    # 40,000 of its 38,281 training images.
+    "photo-losses": {
+        "small": Setting(_PHOTO_PACKS, replace(_PHOTO_LOSSES, epochs=40_000 / 38_281)),
+        "quick": Setting(
+            _BUNDLED,
+            replace(_PHOTO_LOSSES, epochs=1, batch_size=16, crop=64, test_crop=64, ema=0.9),
+        ),
+    },
+    # Ten breeds of ImageNet at 160 px; no DOWNLOADER brings them yet.
+    "woof": {
+        "small": Setting(
+            DataSpec("imagewoof", "imagewoof", resize=144, reseed=True),
+            replace(_FAST_B, epochs=8, crop=128, test_crop=128),
+            0.25,
         ),
     },
     "dogs": {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from colorize.data.splits import FOLDS
@@ -16,7 +17,7 @@ SEEDS = (0, 1, 2)
 """Every experiment of the ablation is run with these."""
 
 SUBJECTS = {"ncd": "fruit", "dogs": "dogs"}
-CLASSES = {"ncd": 20, "dogs": 6, "fruit": 20}
+CLASSES = {"ncd": 20, "dogs": 6, "fruit": 20, "woof": 10}
 """How many the subjects have at small scale, for the level of chance."""
 
 
@@ -129,6 +130,11 @@ STUDY_B_FOLDS: dict[str, Experiment] = by_name(
 """The questions of study B on fruit, each of which is tested once, with four times the steps."""
 FOLD_SEEDS = tuple(range(FOLDS))
 """Every experiment of ``STUDY_B_FOLDS`` is run with these."""
+
+STUDY_B_WOOF: dict[str, Experiment] = by_name(
+    *(replace(run, scales=("small",)) for run in _main("woof", "woof")[:3])
+)
+"""Dogs at 128 px: coloring, classifying, and both."""
 
 JOINT = by_name(
     Experiment(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F  # noqa: N812
@@ -14,7 +14,7 @@ from colorize.errors import InputError
 from colorize.extras import import_extra
 from colorize.models.base import Colorizer, ModelOutput, records_arguments
 from colorize.models.encoder import create_encoder
-from colorize.models.heads import BinHead
+from colorize.models.heads import BinHead, RegressionHead
 
 
 class UNetModel(Colorizer):
@@ -29,12 +29,14 @@ class UNetModel(Colorizer):
             and 16.
         pretrained: let timm fetch the encoder's ImageNet weights. A loaded checkpoint needs none,
             and ``load_encoder`` no network.
+        color: ``"classification"`` over bins, or ``"regression"`` with the Euclidean loss.
         target, class_weights, temperature, k, sigma, bin_centers: as in ``ClassificationModel``.
 
     Raises:
         InputError: when the encoder has no features at those strides.
     """
 
+    output: BinHead | RegressionHead
     size_divisor = 32
     mean: Tensor
     std: Tensor
@@ -47,6 +49,7 @@ class UNetModel(Colorizer):
         decoder: Sequence[int] = (256, 192, 128, 96),
         attention: bool = False,
         pretrained: bool = False,
+        color: Literal["classification", "regression"] = "classification",
         target: str = "soft",
         class_weights: Tensor | None = None,
         temperature: float = 0.38,
@@ -55,13 +58,17 @@ class UNetModel(Colorizer):
         bin_centers: Tensor | None = None,
     ) -> None:
         super().__init__()
-        self.output = BinHead(
-            target=target,
-            class_weights=class_weights,
-            temperature=temperature,
-            k=k,
-            sigma=sigma,
-            bin_centers=bin_centers,
+        self.output = (
+            RegressionHead()
+            if color == "regression"
+            else BinHead(
+                target=target,
+                class_weights=class_weights,
+                temperature=temperature,
+                k=k,
+                sigma=sigma,
+                bin_centers=bin_centers,
+            )
         )
         made = create_encoder(encoder, pretrained=pretrained)
         strides = {stride: i for i, stride in enumerate(made.strides)}

@@ -16,15 +16,17 @@ from colorize.errors import InputError
 from colorize.evaluation.results import load_results
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
+from colorize.experiments.photo_losses import PHOTO_LOSSES
 from colorize.experiments.presets import RECIPES, SCALES
 from colorize.experiments.run import differences
 from colorize.experiments.study_a import STUDY_A
-from colorize.experiments.study_b import JOINT, STUDY_B, STUDY_B_FOLDS
+from colorize.experiments.study_b import JOINT, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF
 from colorize.training.config import FitOptions
 
 # What the baseline does not share, beside the name; the last part of the names of study B.
 STUDIED = {
     "unbalanced-onehot": {"model", "options.target"},
+    "photo-unbalanced-onehot": {"options.color", "options.target"},
     "unbalanced": {"options.target"},
     "rebalanced": {"prior"},
     "rebalanced-smooth": {"smoothing"},
@@ -81,8 +83,10 @@ def test_each_differs_from_its_baseline_by_what_it_studies(name: str, scale: str
         start = {"init_from"} if name.endswith("smooth-ab") else set()
         assert {"data.classes"} <= differing <= classes | start
     else:
-        study_b = name in STUDY_B or name in STUDY_B_FOLDS
-        short = name.partition("-")[2] if study_b else name.removesuffix("-smooth-ab")
+        prefixed = {**STUDY_B, **STUDY_B_FOLDS, **STUDY_B_WOOF, **PHOTO_LOSSES}
+        short = name.partition("-")[2] if name in prefixed else name.removesuffix("-smooth-ab")
+        if name == "photo-unbalanced-onehot":
+            short = name
         assert (
             differing == STUDIED["rebalanced-smooth" if name == "rebalanced-smooth-ab" else short]
         )
