@@ -159,7 +159,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
             _BUNDLED, replace(_PHOTOS, epochs=2, batch_size=16, crop=64, test_crop=64, ema=0.9)
         ),
     },
-    # 40,000 of its 38,281 training images.
+    # 40,000 crops for each loss.
     "photo-losses": {
         "small": Setting(_PHOTO_PACKS, replace(_PHOTO_LOSSES, epochs=40_000 / 38_281)),
         "quick": Setting(
