@@ -6,10 +6,9 @@ The authors' published weights are state dicts of theirs.
 from __future__ import annotations
 
 import json
-import math
 import pickle
 import struct
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +18,6 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from colorize import storage
 from colorize.checks import require_non_negative
@@ -30,8 +28,6 @@ from colorize.models.registry import MODEL_CLASSES, build_from_config
 FORMAT = 1
 SUFFIX = ".safetensors"
 _KEY = "colorize"
-# What building a model may make beside its weights.
-_SPARE_NUMBERS = 2**20
 # torch.load raises all of these on damaged or foreign files, depending on where they are so.
 _BAD_FILE = (
     OSError,
@@ -215,41 +211,12 @@ def load_checkpoint(path: str | Path) -> Colorizer:
             "the module that defines the class, with @register_model before it"
         )
     try:
-        with _AtMost(2 * _count_numbers(path) + _SPARE_NUMBERS):
-            model = build_from_config(info.model, info.config)
+        model = build_from_config(info.model, info.config)
     except _BAD_CONFIG as error:
         raise CheckpointError(f"{path}: no {info.model} has its config: {error}") from error
     load_weights(model, path)
     model.input_size = info.input_size
     return model.eval()
-
-
-class _AtMost(TorchDispatchMode):
-    """Refuse to make tensors of more numbers altogether, before memory is taken for them."""
-
-    def __init__(self, numbers: int) -> None:
-        super().__init__()
-        self._left = numbers
-
-    def __torch_dispatch__(
-        self,
-        func: Any,
-        types: Any,
-        args: Sequence[Any] = (),
-        kwargs: Mapping[str, Any] | None = None,
-    ) -> Any:
-        # Whatever makes a tensor out of nothing gets its shape first.
-        if args and isinstance(args[0], list | tuple) and all(type(n) is int for n in args[0]):
-            self._left -= math.prod(args[0])
-            if self._left < 0:
-                raise CheckpointError("it asks for far more weights than the file has")
-        return func(*args, **(kwargs or {}))
-
-
-def _count_numbers(path: Path) -> int:
-    """Numbers in all tensors of a file, by its header."""
-    with _opened(path) as file:
-        return sum(math.prod(file.get_slice(name).get_shape()) for name in file.keys())  # noqa: SIM118
 
 
 def load_weights(model: Colorizer, path: str | Path) -> None:
