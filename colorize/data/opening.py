@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image, ImageFile
+from PIL.PngImagePlugin import MAX_TEXT_CHUNK
 from PIL.TiffImagePlugin import TiffImageFile
 
 from colorize.data.file_kind import HEAD, Foreign, foreign_kind
@@ -255,7 +256,7 @@ def mended_content(file: BinaryIO, truncated: bool) -> tuple[bytes, str] | None:
     file.seek(0)
     if mark == b"\x89PNG":
         content, chunks = _without_damaged_chunks(file.read())
-        note = f"its damaged chunks {', '.join(chunks)} were left out"
+        note = f"its chunks {', '.join(chunks)} are damaged or too long, and were left out"
         return (content, note) if chunks else None
     if mark[:2] == b"\xff\xd8" and truncated:
         # Pillow's own switch for cut files is one for all threads.
@@ -263,14 +264,29 @@ def mended_content(file: BinaryIO, truncated: bool) -> tuple[bytes, str] | None:
     return None
 
 
+def _is_too_long(text: bytes) -> bool:
+    """Check whether the compressed text of a PNG is longer than Pillow takes."""
+    start = text.find(b"\x78", text.find(b"\0"))  # of zlib's data
+    try:
+        return (
+            len(zlib.decompressobj().decompress(text[start:], MAX_TEXT_CHUNK + 1)) > MAX_TEXT_CHUNK
+        )
+    except zlib.error:
+        return False
+
+
 def _without_damaged_chunks(content: bytes) -> tuple[bytes, list[str]]:
-    """Take ancillary chunks with a wrong checksum out of a PNG; give it and their names."""
+    """Take ancillary chunks with a wrong checksum, and texts that are too long for Pillow, out of a
+    PNG; give it and their names.
+    """
     kept, names, end = [content[:8]], [], 8
     for kind, place, length in png_chunks(io.BytesIO(content)):
         end = place + length + 4
         right = zlib.crc32(kind + content[place : place + length])
         ancillary = bool(kind[:1].islower())
-        if ancillary and content[end - 4 : end] != right.to_bytes(4, "big") and kind.isalpha():
+        damaged = content[end - 4 : end] != right.to_bytes(4, "big")
+        damaged |= kind in (b"zTXt", b"iTXt") and _is_too_long(content[place : place + length])
+        if ancillary and damaged and kind.isalpha():
             names.append(kind.decode("ascii"))
         else:
             kept.append(content[place - 8 : end])

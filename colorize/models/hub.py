@@ -140,6 +140,11 @@ def _find(name: str) -> Path:
             f"The weights of {name!r} are not in the package: take {name}{SUFFIX} from CHECKPOINTS "
             f"of the source and put it at {paths.checkpoints() / (name + SUFFIX)}"
         )
+    if Path(name).expanduser().exists():
+        raise CheckpointError(
+            f"model: expected a name or a file that ends in {SUFFIX}, got the "
+            f"{'folder' if Path(name).expanduser().is_dir() else 'file'} {name}"
+        )
     names = list_models()
     close = difflib.get_close_matches(name.lower(), {*names, *PUBLISHED})
     raise CheckpointError(

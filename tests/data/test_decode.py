@@ -588,3 +588,21 @@ def test_one_colored_pixel_makes_an_image_colored() -> None:
     assert is_grey(image)
     image[31, 17] = 200, 90, 90
     assert not is_grey(image)
+
+
+def test_a_png_with_a_text_that_is_too_long_keeps_its_pixels() -> None:
+    rgb = noise(7, 5, 3)
+    long = zlib.compress(bytes(2**24))
+    texts = {b"zTXt": b"Comment\0\0" + long, b"iTXt": b"Comment\0\1\0en\0\0" + long}
+    for kind, text in texts.items():
+        encoded = with_chunks(encode(rgb, "PNG"), {kind: text})
+        decoded = decode(encoded, "a.png")
+        np.testing.assert_array_equal(decoded.rgb, rgb)
+        assert any(kind.decode() in note for note in decoded.notes)
+
+
+def test_samples_that_fill_12_of_16_bits_are_told() -> None:
+    grey = noise(7, 5).astype(np.uint16) << 4
+    grey[0, 0] = 4095
+    assert any("4095" in note for note in decode(encode(grey, "TIFF"), "a.tif").notes)
+    assert not decode(encode(grey << 4, "TIFF"), "a.tif").notes

@@ -172,3 +172,11 @@ def test_names_by_pattern_and_what_a_model_says_of_itself(home: Path) -> None:
     with pytest.raises(InputError, match="device"):
         hub.load_model("photo", device="abacus")
     assert hub.load_model("photo", device="auto").device == hub.find_device()
+
+
+def test_a_path_that_is_no_checkpoint_is_told_from_a_name(tmp_path: Path) -> None:
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(b"")
+    for path, kind in ((photo, "file"), (tmp_path, "folder")):
+        with pytest.raises(CheckpointError, match=f"{kind} .*{path.name}"):
+            hub.load_model(path)
