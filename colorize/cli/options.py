@@ -68,6 +68,8 @@ def recorded_settings(options: argparse.Namespace) -> dict[str, Any]:
     settings = {k: v for k, v in settings.items() if _DEFAULTS.get(k) != v}
     if options.compare:
         settings["compare"] = True
+    if options.mask is not None:
+        settings["mask"] = storage.sha256_file(options.mask)
     settings |= {"model": Path(options.model).stem, "version": __version__}
     weights = options.weights or _checkpoint(options.model)
     if weights is not None:
@@ -159,6 +161,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_hint,
         metavar="X,Y,#RRGGBB",
         help="color of a pixel of the upright photo; may be repeated",
+    )
+    add(
+        "--mask",
+        type=_file,
+        help="image of the size of the photo: white is colored, black keeps its own color",
     )
     add(
         "--size",

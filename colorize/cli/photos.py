@@ -37,8 +37,9 @@ def color_photos(arguments: list[str]) -> int:
         _to_stdout(options)
         return 0
     inputs = find_inputs(options.photos)
-    if options.hint and len(inputs.photos) > 1:
-        raise InputError(f"--hint: expected one photo to color, got {len(inputs.photos)}")
+    for name in ("hint", "mask"):
+        if getattr(options, name) and len(inputs.photos) > 1:
+            raise InputError(f"--{name}: expected one photo to color, got {len(inputs.photos)}")
     for problem in inputs.problems:
         say(problem)
     if not inputs.photos and inputs.problems:
@@ -265,9 +266,14 @@ def _load(options: argparse.Namespace) -> Colorizer:
 
 
 def _predict(photo: Photo, model: Colorizer, options: argparse.Namespace) -> list[np.ndarray]:
+    from colorize.data.decode import decode_over_white
     from colorize.photo.colorize import colorize_image
 
-    colored = colorize_image(photo.rgb, model, **prediction_settings(options))
+    settings = prediction_settings(options)
+    if options.mask is not None:
+        mask = decode_over_white(options.mask, f"--mask: {options.mask}")
+        settings["mask"] = mask.mean(axis=2) >= 128
+    colored = colorize_image(photo.rgb, model, **settings)
     return [colored] if options.samples is None else [*colored]
 
 

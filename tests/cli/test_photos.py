@@ -133,6 +133,21 @@ def test_options_reach_the_model(models: Path) -> None:
         assert (colored != plain).any(), arguments
 
 
+def test_a_mask_keeps_the_colors_of_a_region() -> None:
+    photo = _pixels("a.png")
+    mask = np.zeros(photo.shape[:2], bool)
+    mask[:, 10:] = True
+    Image.fromarray(mask).save("mask.png")
+    command = ["a.png", "-o", "out.png", "--mask", "mask.png"]
+    assert main(command) == 0
+    np.testing.assert_array_equal(_pixels("out.png")[:, :10], photo[:, :10])
+    np.testing.assert_array_equal(_pixels("out.png"), colorize_image("a.png", "photo", mask=mask))
+    # Another mask in the file of that name is another setting.
+    Image.fromarray(~mask).save("mask.png")
+    assert main(command) == 0
+    np.testing.assert_array_equal(_pixels("out.png")[:, 10:], photo[:, 10:])
+
+
 def test_samples(capsys: pytest.CaptureFixture[str]) -> None:
     command = ["a.png", "-o", "out.png", "--samples", "3", "--seed", "5"]
     assert main(command) == 0
@@ -291,6 +306,8 @@ def test_a_missing_file_is_named_before_torch_is_imported() -> None:
         (["--hint", "3,4,red"], "#rrggbb"),
         (["--hint", "40,4,#ff0000"], "hints"),
         (["b.jpg", "--hint", "3,4,#ff0000"], "--hint"),
+        (["b.jpg", "--mask", "b.jpg"], "--mask"),
+        (["--mask", "missing.png"], "missing.png"),
         (["b.jpg", "-o", "-"], "standard output"),
         (["-o", "-", "--samples", "2"], "standard output"),
     ],
