@@ -57,7 +57,9 @@ def assembled(
         declared, pixels.kind, pixels.deep, lambda: all(map(_is_neutral, _bands(pixels)))
     )
     whole: list[np.ndarray] = []
+    highest = 0
     for first, last, (color, alpha) in _bands(pixels):
+        highest = max(highest, int(color.max()))
         color = conversion.apply(color) if conversion.apply else color
         if over_white and alpha is not None:
             color, alpha = _laid_over_white(color, alpha), None
@@ -69,6 +71,11 @@ def assembled(
             _as_stored(array, orientation)[first:last] = part
     alpha = whole[1][..., 0] if len(whole) > 1 else None
     notes = conversion.notes
+    if pixels.deep and 0 < highest < 2**12:
+        notes += (
+            f"no sample is above {highest} of 65535; if the scan has {highest.bit_length()} bits, "
+            "save it with 16, or it comes out too dark",
+        )
     return Decoded(whole[0], alpha, conversion.icc, notes)
 
 

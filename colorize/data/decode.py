@@ -39,7 +39,7 @@ from colorize.data.opening import (
     opened_image,
     page_note,
 )
-from colorize.data.stored import StoredPixels, has_alpha, is_deep, stored_pixels
+from colorize.data.stored import has_alpha, is_deep, stored_pixels
 from colorize.data.tiff import TIFF_MARKS, TiffPage, is_misread, read_tiff
 from colorize.errors import ImageError
 
@@ -254,24 +254,7 @@ def _to_srgb(opened: _Opened, name: str, depth: int, over_white: bool = False) -
     decoded = assembled(pixels, declared, _orientation(image, name), depth, over_white)
     # Last, as looking for a second page may spoil the first.
     taken = page_note(image)
-    return replace(decoded, notes=(*taken, *_low_range_note(pixels), *decoded.notes))
-
-
-def _low_range_note(pixels: StoredPixels) -> tuple[str, ...]:
-    """Tell of samples that fill less than 13 of 16 bits, as scanners of 12 bits write them."""
-    rows = 256
-    if not pixels.deep:
-        return ()
-    height = pixels.size[1]
-    highest = max(
-        int(pixels.band(i, min(i + rows, height))[0].max()) for i in range(0, height, rows)
-    )
-    if not 0 < highest < 4096:
-        return ()
-    return (
-        f"no sample is above {highest} of 65535; if it has {highest.bit_length()} bits, save it "
-        "with 16, or it comes out too dark",
-    )
+    return replace(decoded, notes=(*taken, *decoded.notes))
 
 
 def _orientation(image: Image.Image, name: str) -> int:

@@ -264,13 +264,13 @@ def mended_content(file: BinaryIO, truncated: bool) -> tuple[bytes, str] | None:
     return None
 
 
-def _is_too_long(text: bytes) -> bool:
+def _is_too_long(kind: bytes, chunk: bytes) -> bool:
     """Check whether the compressed text of a PNG is longer than Pillow takes."""
-    start = text.find(b"\x78", text.find(b"\0"))  # of zlib's data
+    _, _, rest = chunk.partition(b"\0")  # behind the keyword
+    # iTXt: two flags, the language, the translated keyword; zTXt: one flag.
+    text = rest[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else rest[1:]
     try:
-        return (
-            len(zlib.decompressobj().decompress(text[start:], MAX_TEXT_CHUNK + 1)) > MAX_TEXT_CHUNK
-        )
+        return len(zlib.decompressobj().decompress(text, MAX_TEXT_CHUNK + 1)) > MAX_TEXT_CHUNK
     except zlib.error:
         return False
 
@@ -285,7 +285,9 @@ def _without_damaged_chunks(content: bytes) -> tuple[bytes, list[str]]:
         right = zlib.crc32(kind + content[place : place + length])
         ancillary = bool(kind[:1].islower())
         damaged = content[end - 4 : end] != right.to_bytes(4, "big")
-        damaged |= kind in (b"zTXt", b"iTXt") and _is_too_long(content[place : place + length])
+        damaged |= kind in (b"zTXt", b"iTXt") and _is_too_long(
+            kind, content[place : place + length]
+        )
         if ancillary and damaged and kind.isalpha():
             names.append(kind.decode("ascii"))
         else:

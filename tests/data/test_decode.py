@@ -593,7 +593,7 @@ def test_one_colored_pixel_makes_an_image_colored() -> None:
 def test_a_png_with_a_text_that_is_too_long_keeps_its_pixels() -> None:
     rgb = noise(7, 5, 3)
     long = zlib.compress(bytes(2**24))
-    texts = {b"zTXt": b"Comment\0\0" + long, b"iTXt": b"Comment\0\1\0en\0\0" + long}
+    texts = {b"zTXt": b"Comment\0\0" + long, b"iTXt": b"Comment\0\1\0en\0extra\0" + long}
     for kind, text in texts.items():
         encoded = with_chunks(encode(rgb, "PNG"), {kind: text})
         decoded = decode(encoded, "a.png")
@@ -606,3 +606,13 @@ def test_samples_that_fill_12_of_16_bits_are_told() -> None:
     grey[0, 0] = 4095
     assert any("4095" in note for note in decode(encode(grey, "TIFF"), "a.tif").notes)
     assert not decode(encode(grey << 4, "TIFF"), "a.tif").notes
+    color = np.stack([grey] * 3, 2)
+    for planes in ("contig", "separate"):  # Pillow reads the one, tifffile the other
+        stream = io.BytesIO()
+        tifffile.imwrite(
+            stream,
+            color if planes == "contig" else color.transpose(2, 0, 1),
+            photometric="rgb",
+            planarconfig=planes,
+        )
+        assert any("4095" in note for note in decode(stream.getvalue(), "a.tif").notes), planes
