@@ -71,7 +71,9 @@ def assembled(
             _as_stored(array, orientation)[first:last] = part
     alpha = whole[1][..., 0] if len(whole) > 1 else None
     notes = conversion.notes
-    if pixels.deep and 0 < highest < 2**12:
+    if pixels.floating and not (declared.icc or declared.space):
+        notes += ("its floating-point samples were taken as sRGB, 0 is black and 1 is white",)
+    elif pixels.deep and 0 < highest < 2**12:
         notes += (
             f"no sample is above {highest} of 65535; if the scan has {highest.bit_length()} bits, "
             "save it with 16, or it comes out too dark",

@@ -84,7 +84,7 @@ def decode(
 
     Raises:
         ImageError: not an image, empty, truncated, too large, or of a kind without a defined
-            conversion (floating point, integers beyond 16 bits, signed ones, camera raw).
+            conversion (floats beyond 0..1, integers beyond 16 bits, signed ones, camera raw).
     """
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")

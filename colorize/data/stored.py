@@ -25,6 +25,8 @@ _KINDS: dict[str, Kind] = {
 }
 _BITS, _PHOTOMETRIC, _SAMPLE_FORMAT = 258, 262, 339
 _UNSIGNED = (1, 4)
+# Floats may leave 0..1 by this, and are cut.
+_ROUNDING = 1e-4
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,7 @@ class StoredPixels:
         deep: whether they are uint16 in place of uint8.
         band: gives the rows from a first to a last one.
         has_alpha: whether ``band`` gives alpha.
+        floating: whether the file holds floats.
     """
 
     size: tuple[int, int]
@@ -44,6 +47,7 @@ class StoredPixels:
     deep: bool
     band: Callable[[int, int], Band]
     has_alpha: bool
+    floating: bool = False
 
 
 def stored_pixels(
@@ -60,12 +64,17 @@ def stored_pixels(
     _check_samples(image, name)
     if image.mode == "I" or image.mode.startswith("I;16"):
         return _grey16(image, name)
+    if image.mode == "F":
+        with explaining(name):
+            floats = np.asarray(image)[..., None]
+        grey = float_levels(floats, name)
+        if getattr(image, "tag_v2", {}).get(_PHOTOMETRIC) == 0:
+            grey = ~grey
+        return from_array(grey, False, floating=True)
     if image.mode not in _KINDS:
         raise ImageError(
-            f"{name}: expected 8-bit color or grey, or 16-bit grey, got Pillow's mode "
-            f"{image.mode!r}"
-            + (" (32-bit floating point, whose range is not known)" if image.mode == "F" else "")
-            + "; save it as 8-bit RGB first"
+            f"{name}: expected color or grey of 8 or 16 bits, got Pillow's mode {image.mode!r}; "
+            "save it as 8-bit RGB first"
         )
     raw = _raw_mode(image)
     if reopened is not None and raw in _LOW_BYTES:
@@ -220,7 +229,21 @@ def _color16(image: Any, twin: Image.Image, raw: str, name: str) -> StoredPixels
     return StoredPixels(image.size, "GRAY" if grey else "RGB", True, band, has)
 
 
-def from_array(array: np.ndarray, alpha: bool) -> StoredPixels:
+def float_levels(array: np.ndarray, name: str) -> np.ndarray:
+    """Turn floats of 0..1 into uint16. Of another range the white is not known: an error."""
+    low, high = float(array.min()), float(array.max())
+    if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
+        raise ImageError(
+            f"{name}: expected floating-point samples of 0 (black) to 1 (white), got "
+            f"{low:g}..{high:g}; scale them to 0..1, or save them as 16-bit integers first"
+        )
+    levels = np.empty(array.shape, np.uint16)
+    for row, floats in zip(levels, array, strict=True):  # so that no second float array is made
+        row[:] = np.rint(floats.clip(0, 1) * np.float32(65535))
+    return levels
+
+
+def from_array(array: np.ndarray, alpha: bool, floating: bool = False) -> StoredPixels:
     """Give the pixels of (H, W, C) uint8 or uint16; the last channel may be alpha."""
     color = array.shape[2] - alpha
 
@@ -230,4 +253,4 @@ def from_array(array: np.ndarray, alpha: bool) -> StoredPixels:
 
     kind: Kind = "GRAY" if color == 1 else "RGB"
     size = (array.shape[1], array.shape[0])
-    return StoredPixels(size, kind, array.dtype == np.uint16, band, alpha)
+    return StoredPixels(size, kind, array.dtype == np.uint16, band, alpha, floating)

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from colorize.data.color_profile import DeclaredColor
-from colorize.data.stored import StoredPixels, from_array
+from colorize.data.stored import StoredPixels, float_levels, from_array
 from colorize.errors import ImageError
 
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -21,6 +21,7 @@ _SEPARATE, _WEBP = 2, 50001
 # What is wrong with a file is said by its error; without a handler it would be printed as well.
 _SILENT = logging.NullHandler()
 _UNSPECIFIED, _PREMULTIPLIED = 0, 1
+_FLOATS = (np.float16, np.float32, np.float64)
 
 
 class TiffPage(NamedTuple):
@@ -64,7 +65,8 @@ def read_tiff(file: BinaryIO, name: str) -> TiffPage:
             alpha = pages[0].extrasamples[:1] not in ((), (_UNSPECIFIED,))
             icc = pages[0].tags.valueof(_ICC)
             turned = pages[0].tags.valueof(_ORIENTATION, 1)
-            return TiffPage(from_array(array, alpha), DeclaredColor(icc), turned, len(every) > 1)
+            pixels = from_array(array, alpha, pages[0].dtype in _FLOATS)
+            return TiffPage(pixels, DeclaredColor(icc), turned, len(every) > 1)
     except ImageError:
         raise
     # tifffile raises whatever its parts and the codecs raise.
@@ -78,16 +80,19 @@ def read_tiff(file: BinaryIO, name: str) -> TiffPage:
 def _upright_channels(page: Any, name: str) -> np.ndarray:
     """Give (H, W, C): grey or RGB, black is 0, with alpha if the page has any."""
     color = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3}.get(int(page.photometric))
-    if color is None or page.dtype not in (np.uint8, np.uint16) or page.imagedepth != 1:
+    if color is None or page.dtype not in (np.uint8, np.uint16, *_FLOATS) or page.imagedepth != 1:
         raise ImageError(
-            f"{name}: expected grey or RGB of 8 or 16 bits, got a TIFF of {page.dtype} samples, "
-            f"{getattr(page.photometric, 'name', page.photometric)}; save it as 8-bit RGB first"
+            f"{name}: expected grey or RGB of 8 or 16 bits or of floats, got a TIFF of "
+            f"{page.dtype} samples, {getattr(page.photometric, 'name', page.photometric)}; save it "
+            "as grey or RGB of 8 or 16 bits first"
         )
     full = 2**page.bitspersample - 1
     _, _, height, width, _ = page.shaped
     planes = page.asarray().reshape(page.shaped)[:, 0]
     array = np.moveaxis(planes, 0, -1).reshape(height, width, -1)
-    if full not in (255, 65535):
+    if page.dtype in _FLOATS:
+        array = float_levels(array, name)
+    elif full not in (255, 65535):
         array = (array.astype(np.uint32) * 65535 // full).astype(np.uint16)
     if int(page.photometric) == _WHITE_IS_ZERO:
         array[..., :1] = ~array[..., :1]

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import skimage.data
 import tifffile
-from helpers.icc import png_chunk, with_chunks
+from helpers.icc import SRGB, grey_profile, png_chunk, rgb_profile, with_chunks
 from helpers.images import encode, grey3, noise
 from PIL import ExifTags, Image, ImageCms, features
 from PIL.PngImagePlugin import PngInfo
@@ -257,6 +257,24 @@ def test_tiffs_of_8_and_16_bits(case: str, dtype: Any) -> None:
     np.testing.assert_array_equal(decoded.alpha, alpha)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("case", TIFFS)
+def test_a_tiff_of_floats_is_read_like_that_of_16_bits(case: str, dtype: Any) -> None:
+    options = TIFFS[case]
+    color, extra = 3 if options["photometric"] == "rgb" else 1, len(options.get("extrasamples", ""))
+    pixels = noise(20, 30, color + extra, dtype=np.uint16)
+    stored = np.moveaxis(pixels, -1, 0) if "planarconfig" in options else pixels.squeeze()
+    icc = rgb_profile(SRGB, 1.0) if color == 3 else grey_profile(1.0)
+    for declared in ({}, {"iccprofile": icc}):
+        whole, floats = (
+            decode(written(np.ascontiguousarray(array), **options, **declared), "x", depth=16)
+            for array in (stored, (stored / 65535).astype(dtype))
+        )
+        np.testing.assert_array_equal(floats.pixels, whole.pixels)
+        np.testing.assert_array_equal(floats.alpha, whole.alpha)
+        assert whole.notes == () and bool(floats.notes) is not bool(declared)
+
+
 WEBP_TIFF = {"compression": "webp", "compressionargs": {"lossless": True}}
 
 
@@ -428,10 +446,11 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "cut header": lambda: encode(BIG, "PNG")[:20],
     "flipped bits": lambda: encode(BIG, "PNG").replace(b"IDAT", b"IDAU", 1),
     "postscript": lambda: encode(BIG, "EPS"),
-    "float tiff": lambda: encode(BIG[..., 0].astype(np.float32) / 255, "TIFF"),
+    "float tiff": lambda: encode(BIG[..., 0].astype(np.float32), "TIFF"),
+    "float tiff of color": lambda: written(BIG.astype(np.float32) / 200, photometric="rgb"),
+    "float tiff with NaN": lambda: written(np.full((9, 9), np.nan, np.float32)),
     "32-bit tiff": lambda: encode(BIG[..., 0].astype(np.int32) * 1000, "TIFF"),
     "signed tiff": lambda: written(BIG[..., 0].astype(np.int16)),
-    "half tiff": lambda: written(BIG[..., 0].astype(np.float16) / 255),
     "negative tiff": lambda: encode(BIG[..., 0].astype(np.int32) - 100, "TIFF"),
 }
 
