@@ -92,7 +92,18 @@ class SIGGRAPH17Model(Colorizer):
             hints_mask: (N, 1, H, W), 1 where there is a hint and 0 elsewhere. The authors' PyTorch
                 code for these weights subtracts nothing from it.
         """
-        first, second, eighth = self._features(L, hints_ab, hints_mask)
+        n, _, h, w = L.shape
+        ab = L.new_zeros(n, 2, h, w) if hints_ab is None else hints_ab
+        mask = torch.zeros_like(L) if hints_mask is None else hints_mask
+        x = torch.cat(((L - 50) / 100, ab / AB_SCALE, mask), 1)
+        kept = []
+        for number in range(1, 8):
+            x = self.get_submodule(f"model{number}")(x)
+            if number < 4:
+                kept.append(x)
+                x = x[:, :, ::2, ::2]
+        first, second, third = kept
+        eighth = self.model8(self.model8up(x) + self.model3short8(third))
         ninth = self.model9(self.model9up(eighth) + self.model2short9(second))
         tenth = self.model10(self.model10up(ninth) + self.model1short10(first))
         return ModelOutput(self.model_out(tenth), None)
@@ -130,23 +141,6 @@ class SIGGRAPH17Model(Colorizer):
             raw = self(padded, *self._checked_hints(L, padded, hints_ab, hints_mask))
         return self.decode(raw, L, temperature=temperature)
 
-    def _features(
-        self, L: Tensor, hints_ab: Tensor | None, hints_mask: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Features at full, half and, after the trunk, a quarter of the size."""
-        n, _, h, w = L.shape
-        ab = L.new_zeros(n, 2, h, w) if hints_ab is None else hints_ab
-        mask = torch.zeros_like(L) if hints_mask is None else hints_mask
-        x = torch.cat(((L - 50) / 100, ab / AB_SCALE, mask), 1)
-        kept = []
-        for number in range(1, 8):
-            x = self.get_submodule(f"model{number}")(x)
-            if number < 4:
-                kept.append(x)
-                x = x[:, :, ::2, ::2]
-        first, second, third = kept
-        return first, second, self.model8(self.model8up(x) + self.model3short8(third))
-
     def _checked_hints(
         self, L: Tensor, padded: Tensor, hints_ab: object, hints_mask: object
     ) -> tuple[Tensor, Tensor]:
@@ -172,14 +166,12 @@ def _add_blocks(model: nn.Module, before: int, *, strides: bool) -> int:
     Without strides, what calls the blocks takes every other row and column between them.
     """
     for number, block in enumerate(ClassificationModel.blocks, 1):
-        layers = convolutions(before, block.channels, block if strides else _unstrided(block))
+        layers = convolutions(
+            before, block.channels, block if strides else block._replace(stride=1)
+        )
         model.add_module(f"model{number}", nn.Sequential(*layers))
         before = block.channels
     return before
-
-
-def _unstrided(block: Block) -> Block:
-    return block._replace(stride=1)
 
 
 def _flat(before: int, after: int) -> nn.Conv2d:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from helpers import tiny
-from helpers.tiny import lightly, patches
+from helpers.tiny import light as light
+from helpers.tiny import patches
 from skimage.color import rgb2lab
 from torch import Tensor, nn
 
@@ -28,6 +28,7 @@ from colorize.models import (
 from colorize.models.checkpoint import load_checkpoint, save_checkpoint
 from colorize.training.optim import initialise
 
+pytestmark = pytest.mark.usefixtures("light")
 CLASSES = 3
 NARROW: dict[str, Any] = {"width": 0.125}
 VARIANTS: list[dict[str, Any]] = [
@@ -37,12 +38,6 @@ VARIANTS: list[dict[str, Any]] = [
     {"residual": True, "dropout": 0.5},
     {"color": "classification"},
 ]
-
-
-@pytest.fixture(autouse=True)
-def light() -> Iterator[None]:
-    with lightly():
-        yield
 
 
 def joint(**options: Any) -> JointModel:

@@ -241,21 +241,6 @@ def test_one_batch_can_be_learned(rgb: Tensor, name: str, options: dict[str, Any
     assert error < 0.6 * constant
 
 
-def test_state_and_config_rebuild_the_model(net: Any) -> None:
-    config = json.loads(json.dumps(net.config))
-    state = net.state_dict()
-    again = type(net)(**config).eval()
-    again.load_state_dict(state)
-    assert again.config == net.config and list(again.state_dict()) == list(state)
-    tiny.assert_same_bits(again.state_dict(), state)
-    if net.has_distribution:
-        assert torch.equal(state["output.bin_centers"], published_bin_centers())
-        assert torch.equal(state["output.class_weights"], WEIGHTS)
-        # Nothing of size: the weights, the two tables, and what batch norm counts.
-        extra = {k for k in state if k.startswith("output.")}
-        assert extra == {"output.bin_centers", "output.class_weights"}
-
-
 @pytest.mark.parametrize("name", QUANTIZED)
 def test_bins_of_ones_own(name: str, rgb: Tensor) -> None:
     centers = torch.tensor([[0.0, 0.0], [60.1, 40.0], [-50.0, 30.0], [10.0, -70.0]])
@@ -326,14 +311,6 @@ def test_eval_mode_of_several_threads_at_once() -> None:
         assert not any(module.training for module in model.modules())
         other.submit(theirs.close).result()
     assert all(module.training for module in model.modules())
-
-
-def test_every_option_is_in_the_config() -> None:
-    options = {"target": "onehot", "temperature": 0.7, "k": 3, "sigma": 2.5}
-    for name in QUANTIZED:
-        config = build(name, **options).config
-        assert {k: config[k] for k in options} == options
-        assert all(key in config for key in NARROW[name])
 
 
 def test_an_option_that_is_set_afterwards_is_in_the_config() -> None:
@@ -417,31 +394,19 @@ def test_temperature_of_the_model_and_of_the_call(name: str) -> None:
     torch.testing.assert_close(found, F.interpolate(mean, 32, mode="bilinear"), atol=1e-3, rtol=0)
 
 
-def test_a_euclidean_model_has_no_temperature(nets: dict[str, Any]) -> None:
-    with pytest.raises(InputError, match="temperature"):
-        nets["EuclideanModel"].eval().predict_ab(torch.rand(1, 1, 8, 8), temperature=0.38)
-
-
-@pytest.mark.parametrize("name", QUANTIZED)
-def test_options_that_are_wrong(name: str) -> None:
+def test_options_that_are_wrong() -> None:
     wrong: dict[str, list[Any]] = {
         "target": ["hard"],
         "temperature": [-1.0, math.nan],
         "sigma": [0.0],
         "k": [0, 314],
         "class_weights": [torch.ones(312), torch.ones(1, 313)],
+        "width": [0.0, -1.0, 4.1, math.nan],
     }
     for option, values in wrong.items():
         for value in values:
             with pytest.raises(InputError, match=option):
-                build(name, **{option: value})
-
-
-@pytest.mark.parametrize("width", [0.0, -1.0, 4.1, float("nan")])
-def test_width_out_of_range(width: float) -> None:
-    for cls in (ClassificationModel, SimplifiedModel, EuclideanModel):
-        with pytest.raises(InputError, match="width"):
-            cls(width=width)
+                SimplifiedModel(**{option: value})
 
 
 def test_encoder_sees_the_grey_picture_as_its_pretraining_expects() -> None:

