@@ -29,8 +29,10 @@ from colorize.data.color_profile import (
 )
 from colorize.data.file_kind import HEAD
 from colorize.data.grey import is_grey as is_grey
+from colorize.data.jpeg import find_loss
 from colorize.data.opening import (
     FIRST_PAGE,
+    LOST,
     FileSource,
     explaining,
     h273_numbers,
@@ -79,7 +81,8 @@ def decode(
         source: path, encoded bytes, open binary file, or PIL image (which is not changed).
         name: what to call the image in errors.
         depth: 16 keeps the bits of a file that has 16; 8 rounds them to uint8.
-        truncated: also take a JPEG that was cut off; what is missing is grey.
+        truncated: also take a JPEG of which a part is lost, mostly as it was cut off; what is
+            missing is grey.
         max_pixels: the most pixels that are allowed; None for Pillow's limit, 178,956,970.
 
     Raises:
@@ -202,18 +205,22 @@ def _read(
         return use(_Opened(source))
     with opened_file(source, name) as file:
         try:
-            return _with_file(file, name, use, max_pixels)
+            return _with_file(file, name, use, max_pixels, truncated)
         except ImageError:
             mended = mended_content(file, truncated)
             if mended is None:
                 raise
         content, note = mended
-        decoded = _with_file(io.BytesIO(content), name, use, max_pixels)
-        return replace(decoded, notes=(note, *decoded.notes))
+        decoded = _with_file(io.BytesIO(content), name, use, max_pixels, truncated)
+        return replace(decoded, notes=tuple(dict.fromkeys((note, *decoded.notes))))
 
 
 def _with_file(
-    file: BinaryIO, name: str, use: Callable[[_Opened], Decoded], max_pixels: int | None
+    file: BinaryIO,
+    name: str,
+    use: Callable[[_Opened], Decoded],
+    max_pixels: int | None,
+    truncated: bool,
 ) -> Decoded:
     with ExitStack() as stack:
         with explaining(name):
@@ -238,7 +245,15 @@ def _with_file(
             return use(_Opened(page=read_tiff(file, name)))
         if is_misread(image):
             return use(_Opened(page=read_tiff(file, name)))
-        return use(_Opened(image, h273, opened))
+        decoded = use(_Opened(image, h273, opened))
+        if not isinstance(image, JpegImageFile) or (loss := find_loss(file, image)) is None:
+            return decoded
+        if truncated:
+            return replace(decoded, notes=(LOST, *decoded.notes))
+        raise ImageError(
+            f"{name}: expected a whole image, got a damaged JPEG: {loss}; truncated=True "
+            "(--truncated) takes what is there"
+        )
 
 
 def _to_srgb(opened: _Opened, name: str, depth: int, over_white: bool = False) -> Decoded:

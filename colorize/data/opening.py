@@ -32,6 +32,7 @@ _PLUGINS = {
     "AVIF": ("pillow_avif", None),
 }
 FIRST_PAGE = "the first of its pages or frames was taken"
+LOST = "it is cut off or damaged; what is missing is grey, or wrong"
 # What Pillow's decoders raise on damaged files. A full disk or a bug of ours is not among them.
 _DECODER_ERRORS = (
     OSError,
@@ -260,7 +261,7 @@ def mended_content(file: BinaryIO, truncated: bool) -> tuple[bytes, str] | None:
         return (content, note) if chunks else None
     if mark[:2] == b"\xff\xd8" and truncated:
         # Pillow's own switch for cut files is one for all threads.
-        return file.read() + b"\xff\xd9", "it is cut off; what is missing is grey"
+        return file.read() + b"\xff\xd9", LOST
     return None
 
 

@@ -551,6 +551,36 @@ def test_a_jpeg_that_was_cut_is_taken_on_demand() -> None:
         assert "cut off" in decoded.notes[0]
 
 
+@pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
+def test_a_jpeg_that_lost_data_without_an_error_of_libjpeg(mode: str) -> None:
+    image = Image.fromarray(BIG).convert(mode)
+    for options in ({"quality": 90}, {"restart_marker_rows": 1}, {"progressive": True}):
+        raw = encode(image, "JPEG", **options)
+        assert decode(raw, "x").notes == ()
+        start = raw.index(b"\xff\xda")
+        place = start + (len(raw) - start) * 2 // 3
+        zeros = raw[:place] + bytes(1024) + raw[place + 1024 :]
+        hole, cut = raw[:place] + raw[place + 6000 :], raw[:place] + b"\xff\xd9"
+        # A progressive one without its end is a picture with less detail.
+        for damaged in [zeros] if "progressive" in options else [zeros, hole, cut]:
+            for read in (decode, decode_rgb):
+                with pytest.raises(ImageError, match=r"^x: .*truncated=True"):
+                    read(damaged, "x")
+            taken = decode(damaged, "x", truncated=True)
+            assert taken.rgb.shape == BIG.shape and "damaged" in taken.notes[0]
+
+
+def test_flat_jpegs_are_whole() -> None:
+    """Their data may be zeros, and their end of the grey of missing data."""
+    half = BIG.copy()
+    half[150:] = 128
+    for pixels in (np.full((3000, 3000), 255, np.uint8), np.full((99, 99, 3), 128, np.uint8), half):
+        for options in ({}, {"optimize": True}, {"progressive": True}, {"restart_marker_rows": 1}):
+            raw = encode(pixels, "JPEG", **options)
+            assert decode(raw, "x").notes == ()
+        assert len(pixels) < 3000 or bytes(512) in encode(pixels, "JPEG", optimize=True)
+
+
 def test_decompression_bomb(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = encode(np.zeros((200, 200, 3), np.uint8), "PNG")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10_000)
