@@ -56,6 +56,14 @@ _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 262, 330, 50706
 _MOST_DIRECTORIES = 64
 
 
+# What has an unusual name is a picture only by a signature that no other file has.
+_PICTURE = re.compile(
+    rb"\xff\xd8\xff|\x89PNG\r\n\x1a\n|GIF8[79]a|BM.{4}\0{4}|II\*\0|MM\0\*|RIFF.{4}WEBP"
+    rb"|\0\0\0\x0cjP  |\xff\x4f\xff\x51|.{4}ftyp(avif|heic|heix|mif1)|\x01\xda[\0\x01][\x01\x02]\0",
+    re.DOTALL,
+)
+
+
 class Foreign(NamedTuple):
     """A kind of file that Pillow alone does not read.
 
@@ -68,6 +76,11 @@ class Foreign(NamedTuple):
     name: str
     advice: str
     plugin: str | None = None
+
+
+def is_picture(head: bytes) -> bool:
+    """Check for the first bytes of a picture, whatever the name of its file."""
+    return _PICTURE.match(head) is not None
 
 
 def foreign_kind(file: BinaryIO, head: bytes) -> Foreign | None:

@@ -23,8 +23,11 @@ from colorize.errors import ImageError
 
 FileSource = str | os.PathLike[str] | bytes | BinaryIO
 
-_FORMATS = ("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF")
-_FORMAT_NAMES = "JPEG, PNG, GIF, BMP, TIFF, WebP, PNM, JPEG 2000 or AVIF"
+_FORMATS = (
+    *("JPEG", "PNG", "GIF", "BMP", "DIB", "TIFF", "WEBP", "PPM", "JPEG2000", "AVIF", "PCX", "SGI"),
+    "TGA",  # last, as nothing but plausible numbers marks it
+)
+_FORMAT_NAMES = "JPEG, PNG, GIF, BMP, TIFF, WebP, PNM, JPEG 2000, AVIF, PCX, SGI or TGA"
 # Packages that add a format to Pillow: the module, and what to call in it.
 _PLUGINS = {
     "HEIF": ("pillow_heif", "register_heif_opener"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import lzma
 import os
+import re
 import threading
 import zipfile
 import zlib
@@ -17,17 +18,21 @@ from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple, TypeVar
 
+from colorize.data.file_kind import HEAD, foreign_kind, is_picture
 from colorize.errors import DataError, ImageError
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".mpo"),
+    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".mpo", ".tga", ".pcx"),
     *((".heic", ".heif", ".hif") if find_spec("pillow_heif") else ()),
     *((".jxl",) if find_spec("pillow_jxl") else ()),
 )
 """Names that end in one of these are opened; what they hold is judged by their bytes."""
 
 _FETCHABLE = ("vehicles", "vehicles-final", "tiny-imagenet", "ncd", "stanford-dogs")
+_OTHER_ENDING = "not an image"
+_BACKUP = re.compile(r"~$|\.bak$|\.old$|[._]orig(inal)?$", re.IGNORECASE)
+_BACKUP_REASON = "a backup copy by its name; name the file itself to color it"
 _LITTER = ("thumbs.db", "desktop.ini")
 _MOST_BYTES = 2**30
 _ENCRYPTED = 0x1
@@ -57,10 +62,16 @@ class Listing(NamedTuple):
 
 
 class FolderSource:
-    """The files below a folder. Links are followed, except those that lead back to a parent."""
+    """The files below a folder. Links are followed, except those that lead back to a parent.
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    Args:
+        root: the folder.
+        by_content: whether files of other endings than EXTENSIONS are looked into. In a data set
+            these are labels, and many.
+    """
+
+    def __init__(self, root: Path, *, by_content: bool = True) -> None:
+        self.root, self._by_content = root, by_content
 
     @property
     def name(self) -> str:
@@ -72,7 +83,31 @@ class FolderSource:
         found: list[str] = []
         rejected: list[Rejected] = []
         self._walk(self.root, (), found, rejected)
-        return _sorted_by_use(found, rejected)
+        listing = _sorted_by_use(found, rejected)
+        if not self._by_content:
+            return listing
+        judged = [
+            (name, self._judged(name) if reason.startswith(_OTHER_ENDING) else reason)
+            for name, reason in listing.rejected
+        ]
+        pictures = [name for name, reason in judged if reason is None]
+        rest = [Rejected(name, reason) for name, reason in judged if reason is not None]
+        return Listing(sorted([*listing.images, *pictures]), rest)
+
+    def _judged(self, name: str) -> str | None:
+        """Say why a file with another ending is no picture; None for one that is."""
+        reason = _reason_against(name)
+        try:
+            with (self.root / name).open("rb") as file:
+                head = file.read(HEAD)
+                if is_picture(head):
+                    return _BACKUP_REASON if _BACKUP.search(name) else None
+                foreign = foreign_kind(file, head)
+        except OSError:
+            return reason
+        if foreign is None:
+            return reason
+        return f"{_OTHER_ENDING} that can be read: {foreign.name}; {foreign.advice}"
 
     def read(self, name: str) -> bytes:
         """The bytes of one file. Raises ImageError when it cannot be read."""
@@ -197,7 +232,7 @@ def open_source(root: str | os.PathLike[str]) -> FolderSource | ZipSource:
     if not path.exists() and (archive := path.with_name(f"{path.name}.zip")).is_file():
         path = archive
     if path.is_dir():
-        return FolderSource(path)
+        return FolderSource(path, by_content=False)
     if path.is_file():
         if path.suffix.lower() == ".zip" or zipfile.is_zipfile(path):
             return ZipSource(path)
@@ -247,7 +282,7 @@ def _reason_against(name: str) -> str | None:
     if any(part.startswith(".") for part in path.parts):
         return "hidden"
     if path.suffix.lower() not in EXTENSIONS:
-        return f"not an image: {path.suffix.lower() or 'no extension'}"
+        return f"{_OTHER_ENDING}: {path.suffix.lower() or 'no extension'}"
     return None
 
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 from colorize.data import sources
 from colorize.data.dataset import ColorizationDataset
-from colorize.data.sources import Rejected
+from colorize.data.sources import FolderSource, Rejected, open_source
 from colorize.errors import DataError
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="needs links and permission bits")
@@ -246,3 +246,20 @@ def test_nothing_usable_says_why(tmp_path: Path) -> None:
     rubbish = {name: data for name, (data, _) in RUBBISH.items()}
     with pytest.raises(DataError, match=r"13 rejected.*3 x left by macOS"):
         ColorizationDataset(write_tree(tmp_path / "a", rubbish), 8)
+
+
+def test_a_folder_of_photos_is_judged_by_content(tmp_path: Path) -> None:
+    """A data set's is not: it has many files of labels, without an ending."""
+    files = {
+        **{name: png(1) for name in ("photo", "twitter.JPG_large", "scan.001", "a.png.bak")},
+        "icon.ico": b"\0\0\1\0\1\0\x10\x10" + bytes(90),
+        "notes": b"x",
+        ".hidden": png(1),
+    }
+    root = write_tree(tmp_path / "photos", files)
+    listing = FolderSource(root).listing()
+    assert listing.images == ["photo", "scan.001", "twitter.JPG_large"]
+    reasons = dict(listing.rejected)
+    assert sorted(reasons) == [".hidden", "a.png.bak", "icon.ico", "notes"]
+    assert "backup" in reasons["a.png.bak"] and "icon" in reasons["icon.ico"]
+    assert open_source(root).listing().images == []
