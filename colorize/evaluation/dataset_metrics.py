@@ -58,17 +58,15 @@ class RebalancedAccuracy(DatasetMetric):
 
     Args:
         prior: (Q,), above 0 for every bin that occurs; the paper's is ImageNet's, smoothed.
-        bin_centers: (Q, 2); None for the published table.
     """
 
-    def __init__(self, prior: Tensor, bin_centers: Tensor | None = None) -> None:
+    def __init__(self, prior: Tensor) -> None:
         self._prior = prior
-        self._bin_centers = published_bin_centers() if bin_centers is None else bin_centers
         self._sums: list[dict[str, Tensor]] = []
 
     def update(self, images: ColoredBatch) -> None:
         true_ab = images.lab[:, 1:]
-        bin_centers = self._bin_centers.to(true_ab.device)
+        bin_centers = published_bin_centers().to(true_ab.device)
         weights = metrics.rebalancing_weights(true_ab, self._prior, bin_centers)
         right, whole = metrics.weighted_auc_sums(images.ab, true_ab, weights)
         self._sums.append({"right": right.cpu().double(), "whole": whole.cpu().double()})
@@ -92,15 +90,19 @@ class CellAccuracy(DatasetMetric):
     outweigh a whole data set.
 
     Args:
-        bin_centers: (Q, 2), whose nearest pixels make the cells; None for the published table.
         fewest: pixels of a cell that counts.
     """
 
-    def __init__(self, bin_centers: Tensor | None = None, *, fewest: int = 100) -> None:
-        bin_centers = published_bin_centers() if bin_centers is None else bin_centers
+    def __init__(self, *, fewest: int = 100) -> None:
+        bin_centers = published_bin_centers()
         self._bins = ABBins(bin_centers)
         self._fewest = fewest
         self._sums = torch.zeros(2, len(bin_centers), dtype=torch.float64)
+
+    @classmethod
+    def of_set(cls, pixels: int) -> CellAccuracy:
+        """For a set of so many pixels: of a small one every cell counts, however few it has."""
+        return cls(fewest=1 if pixels < 100_000 else 100)
 
     def update(self, images: ColoredBatch) -> None:
         true_ab = images.lab[:, 1:]

@@ -34,9 +34,9 @@ class RecoloredDataset(Dataset[dict[str, Tensor]]):
     The items are those of the data set, but for ``rgb``.
     """
 
-    def __init__(self, dataset: Images, model: Colorizer, *, batch_size: int = 32) -> None:
+    def __init__(self, dataset: Images, model: Colorizer) -> None:
         self.dataset = dataset
-        batches = load_batches(dataset, batch_size, model.device)
+        batches = load_batches(dataset, 32, model.device)
         self.rgb = torch.cat([colored_batch(model, batch["rgb"]).cpu() for batch in batches])
 
     def __len__(self) -> int:
@@ -50,8 +50,6 @@ def compare_images(
     models: Mapping[str, Colorizer],
     dataset: Images,
     indices: Sequence[Key],
-    *,
-    temperature: float | None = None,
 ) -> dict[str, list[np.ndarray]]:
     """Color the same images by each model.
 
@@ -60,8 +58,7 @@ def compare_images(
     """
     rgb = torch.stack([dataset[i]["rgb"] for i in indices])
     rows = {"grey": colored_batch(GreyBaseline(), rgb)}
-    for name, model in models.items():
-        rows[name] = colored_batch(model, rgb, temperature=temperature)
+    rows |= {name: colored_batch(model, rgb) for name, model in models.items()}
     rows["truth"] = rgb
     return {name: _to_arrays(row) for name, row in rows.items()}
 
@@ -77,16 +74,14 @@ class LabelledExample(NamedTuple):
     label: str
 
 
-def labelled_examples(
-    model: Colorizer, dataset: ImageDataset, n: int = 8, *, batch_size: int = 32
-) -> list[LabelledExample]:
+def labelled_examples(model: Colorizer, dataset: ImageDataset, n: int = 8) -> list[LabelledExample]:
     """Choose up to ``n`` images, half of them labelled rightly, evenly spread over the data set."""
     if not (model.colors and model.classifies):
         raise InputError(
             f"model: expected one that colors and classifies, got {type(model).__name__}"
         )
     by_outcome: dict[bool, list[LabelledExample]] = {True: [], False: []}
-    for batch in load_batches(dataset, batch_size, model.device):
+    for batch in load_batches(dataset, 32, model.device):
         for example in _label_batch(model, batch, dataset.classes):
             by_outcome[example.predicted == example.label].append(example)
     return [

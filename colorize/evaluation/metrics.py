@@ -102,7 +102,7 @@ def topk_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
 
     Args:
         logits: (N, C). labels: (N,), integers in 0..C-1.
-        k: 1 or above; with no more than k classes every answer is right.
+        k: with no more than k classes every answer is right.
 
     Returns:
         (N,) bool.
@@ -112,8 +112,6 @@ def topk_correct(logits: Tensor, labels: Tensor, k: int) -> Tensor:
     classes = logits.shape[1]
     if labels.is_floating_point() or not bool(((labels >= 0) & (labels < classes)).all()):
         raise InputError(f"labels: expected integers in 0..{classes - 1}")
-    if k < 1:
-        raise InputError(f"k: expected 1 or above, got {k}")
     best = logits.topk(min(k, classes), dim=1).indices
     return (best == labels[:, None]).any(1)
 

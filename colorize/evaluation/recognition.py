@@ -100,18 +100,14 @@ def measure_recognition(
     return values
 
 
-def imagenet_wnids() -> list[str]:
-    """The WordNet ids of the 1000 classes of ImageNet-1k, in the order of a classifier's output."""
-    return ImageNetInfo("imagenet-1k").label_names()
-
-
 def imagenet_indices(classes: Sequence[str]) -> list[int]:
     """Where classes whose names begin with a WordNet id stand among those of ImageNet-1k.
 
     Raises:
         DataError: when a class is none of them, or occurs twice.
     """
-    index_of = {wnid: index for index, wnid in enumerate(imagenet_wnids())}
+    wnids = ImageNetInfo("imagenet-1k").label_names()
+    index_of = {wnid: index for index, wnid in enumerate(wnids)}
     matches = [re.match(r"n\d{8}(?!\d)", name) for name in classes]
     indices = [index_of.get(match[0]) if match else None for match in matches]
     unknown = [name for name, index in zip(classes, indices, strict=True) if index is None]

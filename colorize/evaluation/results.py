@@ -15,6 +15,7 @@ import accelerate
 import numpy as np
 import torch
 
+from colorize.data.dataset import ImageDataset
 from colorize.errors import DataError
 from colorize.storage import atomic_write
 
@@ -104,6 +105,16 @@ def machine() -> Machine:
         "torch": torch.__version__,
         "numpy": np.__version__,
         "accelerate": accelerate.__version__,
+    }
+
+
+def describe_images(dataset: ImageDataset) -> SplitRecord:
+    """Say which images of a part of a data set were used, and how many others were not."""
+    return {
+        "images": len(dataset),
+        "grey_left_out": len(dataset.grey),
+        "rejected": len(dataset.rejected),
+        "content_sha256": dataset.content_sha256,
     }
 
 

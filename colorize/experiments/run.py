@@ -15,7 +15,7 @@ from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.examples import RecoloredDataset
 from colorize.evaluation.measure import measure, measure_baselines, measure_colors
-from colorize.evaluation.results import SplitRecord, load_results, save_results
+from colorize.evaluation.results import describe_images, load_results, save_results
 from colorize.evaluation.temperature import choose_temperature, sweep
 from colorize.experiments.build import (
     Splits,
@@ -34,9 +34,7 @@ from colorize.training.config import FitOptions
 from colorize.training.fit import FitResult, fit
 
 _PRECISION_OF = {mode: name for name, mode in PRECISIONS.items()}
-_OF_TRAINING = (
-    *("experiment", "command", "steps", "images_seen", "seconds", "precision", "curve"),
-)
+_OF_TRAINING = ("experiment", "command", "steps", "images_seen", "seconds", "precision", "curve")
 # What of an experiment, beside images and recipe, decides what is learned and tested.
 _OF_LEARNING = (
     *("model", "options", "prior", "smoothing", "sigma", "lam", "init_from", "pretrained"),
@@ -98,7 +96,7 @@ def run_experiment(
         model = load_checkpoint(files.tested)
     results |= {
         "weights_sha256": storage.sha256_file(files.tested),
-        "data": _describe_images(splits),
+        "data": {name: describe_images(part) for name, part in vars(splits).items()},
         "validation_sweep": validation_sweep,
         **measure(model, splits.test, splits.train),
         **_test_others(experiment, model, splits.test),
@@ -119,7 +117,7 @@ def add_baselines(experiment: ResolvedExperiment, root: Roots | None = None) -> 
     """
     results: dict[str, Any] = dict(load_results(run_files(experiment).results))
     splits = load_splits(experiment, root)
-    if _describe_images(splits)["test"] != results["data"]["test"]:
+    if describe_images(splits.test) != results["data"]["test"]:
         raise DataError(f"{experiment.run}: expected the test images that it was tested on")
     model = load_checkpoint(tested_weights(experiment))
     results["baselines"] = measure_baselines(model, splits.test, splits.train)
@@ -202,18 +200,6 @@ def _describe_training(
         "seconds": fitted.curve[-1]["seconds"],
         "precision": precision,
         "curve": fitted.curve,
-    }
-
-
-def _describe_images(splits: Splits) -> dict[str, SplitRecord]:
-    return {
-        name: {
-            "images": len(part),
-            "grey_left_out": len(part.grey),
-            "rejected": len(part.rejected),
-            "content_sha256": part.content_sha256,
-        }
-        for name, part in vars(splits).items()
     }
 
 

@@ -53,7 +53,6 @@ def run_study(
     experiments: Mapping[str, Experiment] = STUDY_A,
     seeds: Sequence[int] = (0,),
     options: FitOptions | None = None,
-    known: Splits | None = None,
 ) -> Study:
     """Load the results of the experiments that a scale has; with ``train``, train what has none.
 
@@ -63,10 +62,9 @@ def run_study(
     Args:
         root: as of ``run_experiment``; or by the name of the data set, where there are several.
         seeds: all experiments are run with the first one, then all with the next.
-        known: the images of ``simplified``, when they are loaded already.
     """
     runs = [run for seed in seeds for run in _at_scale(experiments.values(), scale, seed)]
-    return _run(runs, root, train, options, _loaded(known, scale))
+    return _run(runs, root, train, options)
 
 
 def run_study_a(
@@ -75,7 +73,6 @@ def run_study_a(
     *,
     train: bool,
     options: FitOptions | None = None,
-    known: Splits | None = None,
 ) -> Study:
     """All of study A, as ``run_study``: the nine experiments, then the variants, then other seeds
     of those that are repeated. Of those with a smoothed prior, what was trained before.
@@ -86,7 +83,7 @@ def run_study_a(
         runs += _at_scale(STUDY_A_SMOOTH.values(), scale, 0)
         repeated += [STUDY_A_SMOOTH[name] for name in REPEATED_SMOOTH]
     runs += [run for seed in SEEDS[1:] for run in _at_scale(repeated, scale, seed)]
-    return _run(runs, root, train, options, _loaded(known, scale))
+    return _run(runs, root, train, options)
 
 
 def data_sets(scale: str) -> list[str]:
@@ -106,9 +103,9 @@ def _run(
     root: Roots | Mapping[str, Roots] | None,
     train: bool,
     options: FitOptions | None,
-    loaded: dict[object, Splits],
 ) -> Study:
     study = Study({run.run: run for run in runs}, {}, {})
+    loaded: dict[object, Splits] = {}
     for name, experiment in study.experiments.items():
         if files := finished_files(experiment):
             study.results[name] = load_results(files.results)
@@ -126,11 +123,6 @@ def _run(
             except (MissingPriorError, CheckpointError) as error:
                 study.missing[name] = str(error)
     return study
-
-
-def _loaded(known: Splits | None, scale: str) -> dict[object, Splits]:
-    simplified = resolve(STUDY_A["simplified"], scale)
-    return {} if known is None else {_images_of(simplified): known}
 
 
 def _images_of(experiment: ResolvedExperiment) -> object:

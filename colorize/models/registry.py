@@ -52,12 +52,10 @@ def register_model(cls: C) -> C:
 
 
 def build_from_config(name: str, config: Mapping[str, Any]) -> Colorizer:
-    """Build the model of a checkpoint's class and config, also of those by older names.
+    """Build the model of a checkpoint's class and config.
 
     The caller's random numbers stay as they are, and nothing is fetched.
     """
     arguments = {key: value for key, value in config.items() if key not in IN_THE_WEIGHTS}
-    if "sees" in arguments:
-        arguments["in_channels"] = len(arguments.pop("sees"))  # "L" or "lab"
     with torch.random.fork_rng():
         return MODEL_CLASSES[name](**arguments)

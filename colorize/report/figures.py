@@ -192,11 +192,7 @@ def temperature_curves(results: Results) -> Figure:
     return figure
 
 
-def ablation_figure(
-    results: Results,
-    prefix: str,
-    metrics: Sequence[str] = ("top1", "rmse_ab", "colorfulness"),
-) -> Figure:
+def ablation_figure(results: Results, prefix: str) -> Figure:
     """Draw each experiment's difference from the joint net: a cross for every seed, their mean, and
     its 95 % interval. A seed is also a split, so both are tested on the same images; experiments
     that were tested on others are left out.
@@ -209,6 +205,7 @@ def ablation_figure(
         for name, runs in group_by_experiment(results).items()
         if name.startswith(f"{prefix}-") and name != f"{prefix}-tail"
     }
+    metrics = ("top1", "rmse_ab", "colorfulness")
     joint = groups.pop(f"{prefix}-joint", {})
     require_not_empty(joint, f"results of {prefix}-joint")
     figure = Figure(

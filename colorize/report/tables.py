@@ -198,14 +198,12 @@ def inputs_table(results: Results, name: str) -> str:
     return table(["the classifier sees", *titles(LABEL_METRICS), *header], rows)
 
 
-def experiments_table(
-    experiments: Mapping[str, Mapping[str, Any]], results: Results | None = None
-) -> str:
+def experiments_table(experiments: Mapping[str, Mapping[str, Any]], results: Results) -> str:
     """One row an experiment: what it is, its baseline, the claim that it tests, and how far it is.
 
     Args:
         experiments: the fields of each (``dataclasses.asdict``) by name.
-        results: by the name of the run; None leaves out the last column.
+        results: by the name of the run.
     """
     rows = []
     for name, experiment in experiments.items():
@@ -213,11 +211,8 @@ def experiments_table(
         if experiment["smoothing"]:
             prior += f", smoothed over {experiment['smoothing']} (σ {experiment['sigma']:g})"
         cells = [experiment["baseline"] or "", f"{experiment['model']}; prior {prior}"]
-        rows.append([f"`{name}`", *cells, experiment["claim"]])
-        if results is not None:
-            rows[-1].append(_state(results.get(name)))
-    header = ["experiment", "baseline", "model and prior", "claim"]
-    return table(header if results is None else [*header, "trained"], rows)
+        rows.append([f"`{name}`", *cells, experiment["claim"], _state(results.get(name))])
+    return table(["experiment", "baseline", "model and prior", "claim", "trained"], rows)
 
 
 def protocol(results: Results) -> str:

@@ -13,7 +13,12 @@ from typing import Any
 import torch
 from torch.utils.data import Subset
 
-from colorize.checks import require_choice, require_non_negative, require_positive
+from colorize.checks import (
+    require_choice,
+    require_non_negative,
+    require_positive,
+    require_whole,
+)
 from colorize.data.dataset import ImageDataset
 from colorize.data.transforms import RandomCrop
 from colorize.errors import ColorizeError, InputError
@@ -46,20 +51,20 @@ def check_recipe(recipe: Recipe) -> Recipe:
             f"init: fit takes a model as it is; expected 'default', got {recipe.init!r}; see "
             "colorize.training.optim.initialise"
         )
-    for name in ("lr", "weight_decay", "clip"):
-        require_non_negative(_number(recipe, name), name)
+    for name in ("lr", "weight_decay", "clip", "rotation"):
+        require_non_negative(getattr(recipe, name), name)
     for name in ("warmup", "aging", "neutral"):
-        _require_share(_number(recipe, name), name, closed=True)
-    _require_share(_number(recipe, "ema"), "ema", closed=False)
+        _require_share(getattr(recipe, name), name, closed=True)
+    _require_share(recipe.ema, "ema", closed=False)
     if not isinstance(recipe.betas, tuple) or len(recipe.betas) != 2:
         raise InputError(f"betas: expected two numbers, got {recipe.betas!r}")
     for beta in recipe.betas:
         _require_share(beta, "betas", closed=False)
-    require_positive(_number(recipe, "epochs"), "epochs")
-    _require_whole(recipe.batch_size, "batch_size", 1)
-    _require_whole(recipe.crop, "crop", 0)
-    _require_whole(recipe.test_crop, "test_crop", 0)
-    RandomCrop(1, _number(recipe, "rotation"), recipe.zoom)
+    require_positive(recipe.epochs, "epochs")
+    require_whole(recipe.batch_size, "batch_size", 1)
+    require_whole(recipe.crop, "crop", 0)
+    require_whole(recipe.test_crop, "test_crop", 0)
+    RandomCrop(1, recipe.rotation, recipe.zoom)
     if not isinstance(recipe.lr_scale, Mapping):
         raise InputError(f"lr_scale: expected factors by name, got {recipe.lr_scale!r}")
     for prefix, factor in recipe.lr_scale.items():
@@ -75,16 +80,16 @@ def check_options(options: FitOptions, recipe: Recipe) -> FitOptions:
         raise InputError(f"options: expected FitOptions, got {type(options).__name__}")
     plain = {f.name: _plain(getattr(options, f.name), f.name) for f in fields(options)}
     options = FitOptions(**plain)
-    _require_whole(options.accumulate, "accumulate", 1)
+    require_whole(options.accumulate, "accumulate", 1)
     if recipe.batch_size % options.accumulate:
         raise InputError(
             f"accumulate: expected a divisor of the batch of {recipe.batch_size}, "
             f"got {options.accumulate}"
         )
-    _require_whole(options.save_every, "save_every", 1)
-    _require_whole(options.early_steps, "early_steps", 0)
+    require_whole(options.save_every, "save_every", 1)
+    require_whole(options.early_steps, "early_steps", 0)
     if options.workers is not None:
-        _require_whole(options.workers, "workers", 0)
+        require_whole(options.workers, "workers", 0)
     require_choice(options.mixed_precision, "mixed_precision", ("no", "fp16", "bf16"))
     return options
 
@@ -212,20 +217,8 @@ def _plain(value: Any, name: str) -> Any:
     return value
 
 
-def _number(recipe: Recipe, name: str) -> float:
-    value = getattr(recipe, name)
-    if not isinstance(value, int | float):
-        raise InputError(f"{name}: expected a number, got {value!r}")
-    return value
-
-
 def _require_share(value: Any, name: str, *, closed: bool) -> None:
     inside = isinstance(value, int | float) and (0 <= value < 1 or (closed and value == 1))
     if not inside:
         end = "to 1" if closed else "up to but not 1"
         raise InputError(f"{name}: expected a share from 0 {end}, got {value!r}")
-
-
-def _require_whole(value: Any, name: str, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}")

@@ -11,6 +11,7 @@ from accelerate import Accelerator
 from torch import Tensor
 from torch.utils.data import Dataset, Subset
 
+from colorize.checks import require_choice
 from colorize.errors import InputError, TrainingError
 from colorize.evaluation.dataset_metrics import CellAccuracy
 from colorize.evaluation.evaluate import class_metrics, evaluate
@@ -24,8 +25,6 @@ CURVE_METRICS = ("rmse_ab", "psnr", "colorfulness", "colorfulness_truth")
 _PART_METRICS = ("color_loss", "class_loss", "top1", "top5")
 # The same ones each time, evenly spread over the validation set.
 VALIDATION_IMAGES = 512
-# Below so many pixels every cell of ab counts, however few it has.
-_FEW_PIXELS = 100_000
 
 BestBy = Literal["loss", "color"]
 
@@ -35,8 +34,7 @@ def choose_best_by(best_by: str, model: Colorizer) -> BestBy:
 
     A rebalanced loss rises while the colors improve, so it says little of them.
     """
-    if best_by not in ("auto", "loss", "color"):
-        raise InputError(f"best_by: expected auto, loss or color; got {best_by!r}")
+    require_choice(best_by, "best_by", ("auto", "loss", "color"))
     if best_by == "color" and not model.colors:
         raise InputError(f"best_by: {type(model).__name__} has no color; expected loss")
     if best_by == "auto":
@@ -86,8 +84,8 @@ def validate(
 ) -> dict[str, float]:
     """Measure a point of the learning curve."""
     indices = spread_indices(len(val_set), VALIDATION_IMAGES)  # type: ignore[arg-type]
-    few = len(indices) * recipe.test_crop**2 < _FEW_PIXELS
-    cells = [CellAccuracy(fewest=1 if few else 100)] if best_by == "color" else []
+    pixels = len(indices) * recipe.test_crop**2
+    cells = [CellAccuracy.of_set(pixels)] if best_by == "color" else []
     metrics = evaluate(
         model,
         Subset(val_set, indices),

@@ -21,7 +21,7 @@ from colorize.errors import DataError, InputError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.dataset_metrics import CellAccuracy
 from colorize.evaluation.evaluate import evaluate
-from colorize.evaluation.results import machine, save_results
+from colorize.evaluation.results import describe_images, machine, save_results
 from colorize.models import BinHead, Colorizer
 from colorize.models.checkpoint import load_checkpoint
 from colorize.models.hub import load_model
@@ -104,11 +104,14 @@ def finetune(
     if rebalanced(model) and not keep_class_weights:
         _weigh_colors(model, photos["train"])
     name = f"{Path(parent).stem}-finetuned" if name is None else name
+    recipe = finetune_recipe(model) if recipe is None else recipe
+    # Few photos are one batch.
+    recipe = replace(recipe, batch_size=min(recipe.batch_size, len(photos["train"])))
     fitted = fit(
         model,
         photos["train"],
         photos["val"],
-        _fitting(finetune_recipe(model) if recipe is None else recipe, len(photos["train"])),
+        recipe,
         name=name,
         folder=folder,
         resume=resume,
@@ -142,11 +145,6 @@ def finetune_recipe(model: Colorizer) -> Recipe:
         ema=0.99,
         freeze_batchnorm=True,
     )
-
-
-def _fitting(recipe: Recipe, photos: int) -> Recipe:
-    """Few photos are one batch."""
-    return replace(recipe, batch_size=min(recipe.batch_size, photos))
 
 
 def _photos(data: Roots, size: int, split: Split, split_by: SplitBy) -> ColorizationDataset:
@@ -184,8 +182,8 @@ def _measure(
     colorfulness = 0.0
     models = {"parent": parent, "finetuned": finetuned, "grey": GreyBaseline()}
     for name, model in models.items():
-        few = len(photos) * photos.size**2 < 100_000
-        measured = evaluate(model, photos, metrics=[CellAccuracy(fewest=1 if few else 100)])
+        cells = CellAccuracy.of_set(len(photos) * photos.size**2)
+        measured = evaluate(model, photos, metrics=[cells])
         colorfulness = measured["colorfulness_truth"]["mean"]
         measures[name] = {
             key: measured[key].get("mean", measured[key].get("value")) for key in SHOWN
@@ -198,15 +196,7 @@ def _save(
 ) -> None:
     info: dict[str, Any] = {
         "parent": parent,
-        "data": {
-            split: {
-                "images": len(part),
-                "grey_left_out": len(part.grey),
-                "rejected": len(part.rejected),
-                "content_sha256": part.content_sha256,
-            }
-            for split, part in photos.items()
-        },
+        "data": {split: describe_images(part) for split, part in photos.items()},
         "class_weights": "of the new photos" if own_weights else "of the parent",
         "test": done.measures,
         "steps": done.fitted.steps,

@@ -54,15 +54,6 @@ def test_each_entry_comes_whole_and_once(server: Server, bring: Bring, to: Path,
     assert bring(name) == came and len(server.asked) == asked
 
 
-def test_the_bytes_and_the_rights_of_what_comes(server: Server, bring: Bring) -> None:
-    expected = {f"{w}/{name}": body for w in VEHICLES for name, body in synset(w).items()}
-    folder, weights = bring("vehicles"), bring("siggraph17")
-    assert contents(folder) == expected
-    umask = os.umask(0)
-    os.umask(umask)
-    assert weights.stat().st_mode & 0o777 == 0o666 & ~umask
-
-
 def test_places_are_the_projects(server: Server, home: Path) -> None:
     assert download("vehicles", progress=False) == home / "DATA" / "vehicles"
     prior = home / "PRECALCULATED" / "prior-imagenet.npy"

@@ -131,16 +131,6 @@ def test_a_set_survives_a_kill(server: Server, to: Path, before: str) -> None:
 
 
 @posix
-def test_weights_survive_a_kill(server: Server, to: Path) -> None:
-    name = "siggraph17-df00044c.pth"
-    process = start(to, "siggraph17", "--quiet", "--to", str(to), before=name)
-    assert process.wait(60) == -signal.SIGKILL, process.communicate()
-    assert name not in contents(to)
-    assert main(["siggraph17", "--quiet", "--to", str(to)]) == 0
-    assert list(contents(to)) == [name]
-
-
-@posix
 def test_ctrl_c_in_the_middle_of_a_file(server: Server, to: Path) -> None:
     server.put(PATH, Answer(BODY[:3000], length=len(BODY), stalls=True), BODY)
     process = start(to, *SET, str(to))

@@ -1,4 +1,4 @@
-"""What a run starts from: images that are in one split only, priors, starts."""
+"""What a run starts from: images that are in one split only, priors, starts; images to show."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from colorize.data.dataset import ImageDataset
 from colorize.errors import ColorizeError, DataError, MissingPriorError
 from colorize.experiments import build
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
+from colorize.experiments.examples import example_images
 from colorize.experiments.files import run_files
 from colorize.experiments.presets import TINY_DOGS, TINY_VEHICLES
 from colorize.models import MODEL_CLASSES, SimplifiedModel
@@ -197,3 +198,21 @@ def test_data_that_are_not_there(home: Path, tmp_path: Path) -> None:
         Image.fromarray(tiny.patches(1, i)[0]).save(path)
     with pytest.raises(ColorizeError, match="n02814533"):
         build.load_splits(get_experiment("simplified", "small"), tmp_path)
+
+
+def test_bundled_photographs_take_the_place_of_a_data_set_that_is_not_here(home: Path) -> None:
+    found = example_images("simplified", "small", "", 4)
+    assert found.suffix and "not here" in found.source
+    assert len(found.indices) == len(found.classes) == 4
+    assert set(found.classes) <= set(found.dataset.classes) and "astronaut" in found.dataset.classes
+
+
+def test_a_root_that_was_asked_for_is_never_replaced(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nowhere"):
+        example_images("simplified", "small", tmp_path / "nowhere", 4)
+
+
+def test_the_test_images_of_the_data_set_itself(home: Path, tiny_imagenet: Path) -> None:
+    found = example_images("simplified", "small", tiny_imagenet, 3)
+    assert found.suffix == "" and 0 < len(found.dataset) < 5 * len(TINY_VEHICLES)
+    assert found.dataset.classes == sorted(TINY_VEHICLES)

@@ -38,7 +38,6 @@ pytestmark = pytest.mark.usefixtures("light")
 
 # Of study B one experiment of each kind; the others are variants of the same net.
 OTHERS = [f"ncd-{kind}" for kind in ("color", "class", "joint", "bins", "adadelta")]
-QUIET = FitOptions()
 
 
 def _is_quick(name: str) -> bool:
@@ -76,7 +75,7 @@ def quick(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, dict
         patch.setenv("COLORIZE_HOME", str(home))
         with tiny.lightly():
             experiment = _with(get_experiment("simplified", "quick"), epochs=1)
-            results = r.run_experiment(experiment, options=QUIET)
+            results = r.run_experiment(experiment)
         yield home, results
 
 
@@ -143,7 +142,7 @@ def test_what_a_finished_run_would_have_otherwise_now(
 ) -> None:
     experiment = _with(get_experiment("simplified", "quick"), epochs=1)
     results = json.loads(json.dumps(quick[1]))
-    assert r.differences(experiment, results, QUIET) == []
+    assert r.differences(experiment, results, FitOptions()) == []
     changed = dataclasses.replace(_with(experiment, lr=0.5), smoothing="ab")
     options = FitOptions(mixed_precision="bf16")
     assert r.differences(changed, results, options) == ["smoothing", "lr", "precision"]
@@ -154,7 +153,7 @@ def test_fine_tuning_starts_where_the_first_training_ended(
 ) -> None:
     folder = quick[0] / "CHECKPOINTS" / "quick"
     experiment = _with(_one_step("simplified-final"), lr=0.0, freeze_batchnorm=True)
-    assert r.run_experiment(experiment, splits=few, options=QUIET)["steps"] == 1
+    assert r.run_experiment(experiment, splits=few)["steps"] == 1
     # At a rate of 0 nothing moves; had it been initialised anew, all would be different.
     before, after = (
         tiny.weights(folder / f"{name}-last.safetensors")
@@ -175,7 +174,7 @@ def test_every_experiment_makes_a_step_at_quick_scale(
     if experiment.init_from:
         start = run_files(get_experiment(experiment.init_from, "quick")).tested
         save_checkpoint(SimplifiedModel(**experiment.options), start)
-    results = r.run_experiment(experiment, splits=few, options=QUIET)
+    results = r.run_experiment(experiment, splits=few)
     assert results["steps"] == 1 and results["test"]["n"] == 3
     model = load_checkpoint(run_files(experiment).tested)
     assert type(model).__name__ == experiment.model
@@ -200,12 +199,12 @@ def test_a_run_that_died_before_its_results_were_written_only_writes_them(
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="No space"):
         patch.setattr(r, "save_results", full_disk)
-        r.run_experiment(experiment, splits=few, options=QUIET)
+        r.run_experiment(experiment, splits=few)
     assert not is_trained(experiment)
     with pytest.raises(TrainingError, match="unfinished run"):
-        r.run_experiment(experiment, splits=few, options=QUIET)
+        r.run_experiment(experiment, splits=few)
     weights = files.last.read_bytes()
-    results = r.run_experiment(experiment, splits=few, options=QUIET, resume=True)
+    results = r.run_experiment(experiment, splits=few, resume=True)
     assert is_trained(experiment) and files.last.read_bytes() == weights
     assert load_results(files.results) == json.loads(json.dumps(results))
     again = r.run_experiment(experiment, splits=few, train=False)
@@ -214,9 +213,9 @@ def test_a_run_that_died_before_its_results_were_written_only_writes_them(
 
 def test_another_seed_leaves_the_files_of_the_first_alone(home: Path, few: Splits) -> None:
     first, second = _one_step("euclidean"), _one_step("euclidean", seed=1)
-    r.run_experiment(first, splits=few, options=QUIET)
+    r.run_experiment(first, splits=few)
     before = {path: path.read_bytes() for path in home.rglob("euclidean*")}
-    r.run_experiment(second, splits=few, options=QUIET)
+    r.run_experiment(second, splits=few)
     assert all(path.read_bytes() == content for path, content in before.items())
     # Of more seeds the numbers are kept, not the weights and the card.
     files = run_files(second)
@@ -232,7 +231,7 @@ def test_a_temperature_that_is_chosen_is_that_of_validation(home: Path, few: Spl
     experiment = dataclasses.replace(_one_step("simplified"), choose_temperature=True)
     files = run_files(experiment)
     for train in (True, False):
-        results = r.run_experiment(experiment, splits=few, train=train, options=QUIET)
+        results = r.run_experiment(experiment, splits=few, train=train)
         chosen = choose_temperature(results["validation_sweep"])
         for path in (files.best, files.last):
             assert load_checkpoint(path).config["temperature"] == chosen
@@ -256,9 +255,9 @@ def test_a_net_of_other_images_is_tested_on_these_as_well(home: Path, few: Split
 
 def test_what_must_be_trained_before(home: Path, few: Splits) -> None:
     with pytest.raises(CheckpointError, match="train simplified --scale quick"):
-        r.run_experiment(_one_step("simplified-final"), splits=few, options=QUIET)
+        r.run_experiment(_one_step("simplified-final"), splits=few)
     with pytest.raises(CheckpointError, match="train ncd-color --scale quick --seed 0 --again"):
-        r.run_experiment(_one_step("ncd-class-true"), splits=few, options=QUIET)
+        r.run_experiment(_one_step("ncd-class-true"), splits=few)
     assert not run_files(_one_step("simplified-final")).best.exists()
 
 

@@ -22,10 +22,12 @@ import torch
 from torch import Tensor, nn
 
 from colorize.data.dataset import ImageDataset, Scanned
-from colorize.models import Colorizer, SimplifiedModel
+from colorize.models import Colorizer, JointModel, SimplifiedModel
 from colorize.models.checkpoint import load_checkpoint, read_info, save_checkpoint
+from colorize.models.iizuka import IizukaModel
 from colorize.training.config import FitOptions, Recipe
 from colorize.training.fit import FitResult, fit
+from colorize.training.optim import initialise
 
 CROP = 32
 SIDE = 40
@@ -98,6 +100,24 @@ def model(seed: int = 0, **options: Any) -> SimplifiedModel:
     return SimplifiedModel(**{"width": 0.02, **options})
 
 
+CLASSES = ("astronaut", "nobody", "somebody", *(f"other{i}" for i in range(4)))
+
+
+def labelled(count: int, **more: Any) -> ImageDataset:
+    """Patches of which each has another of ``CLASSES``."""
+    found = dataset(count, classes=CLASSES, **more)
+    found.labels = [i % len(CLASSES) for i in range(count)]
+    return found
+
+
+def iizuka(kind: type[IizukaModel] = JointModel, **options: Any) -> Any:
+    """A narrow net of study B for ``CLASSES``, of weights that tell images apart."""
+    torch.manual_seed(0)
+    net = kind(len(CLASSES), width=0.125, **options)
+    initialise(net, "kaiming")
+    return net
+
+
 def vivid_model(seed: int = 0) -> SimplifiedModel:
     """An untrained net that answers with saturated colors, different from pixel to pixel."""
     made = model(seed)
@@ -158,6 +178,11 @@ def timeless(curve: list[dict[str, float]]) -> list[dict[str, float]]:
 def weights(path: Path) -> dict[str, Tensor]:
     """All entries of a checkpoint."""
     return load_checkpoint(path).state_dict()
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Files of a folder."""
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
 def assert_same_bits(one: dict[str, Tensor], other: dict[str, Tensor]) -> None:

@@ -21,7 +21,6 @@ from colorize.errors import CheckpointError, InputError
 from colorize.models import (
     MODEL_CLASSES,
     BinHead,
-    ClassificationOnlyModel,
     Colorizer,
     EuclideanModel,
     ModelOutput,
@@ -315,27 +314,6 @@ def test_paths_may_be_strings_and_begin_with_the_users_home(
     for load in (c.load_checkpoint, hub.load_model):
         assert load(text).output.temperature == 0.2
     c.load_weights(tiny.model(1), text)
-
-
-def test_checkpoints_with_the_names_of_older_versions(tmp_path: Path) -> None:
-    """The committed classifiers say what they see in an argument that has another name now."""
-    net = ClassificationOnlyModel(3, in_channels=3, width=0.05)
-    path = c.save_checkpoint(net, tmp_path / "a.safetensors")
-    with safe_open(path, framework="pt") as file:
-        record = json.loads(file.metadata()["colorize"])
-    record["config"] = {
-        "sees": "lab",
-        "width": 0.05,
-        "residual": False,
-        "batch_norm": True,
-        "dropout": 0.0,
-        "num_classes": 3,
-        "class_names": None,
-    }
-    _write(path, net.state_dict(), record)
-    loaded = c.load_checkpoint(path)
-    assert loaded.in_channels == 3 and loaded.config == net.config
-    tiny.assert_same_bits(loaded.state_dict(), net.state_dict())
 
 
 def test_what_the_file_says(tmp_path: Path) -> None:

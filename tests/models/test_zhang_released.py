@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -286,13 +285,6 @@ def test_loss_is_that_of_the_color(
 
 def _small(name: str, value: float = 0.25) -> State:
     return {key: torch.tensor(value).expand(shape) for key, shape in layout(name).items()}
-
-
-def _bytes(state: State) -> bytes:
-    stream = io.BytesIO()
-    torch.save(state, stream)
-    assert stream.tell() < 200_000
-    return stream.getvalue()
 
 
 class _Unsafe:

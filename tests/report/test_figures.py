@@ -17,51 +17,48 @@ from colorize.color.bins import published_bin_centers
 from colorize.color.prior import class_weights, smooth_prior
 from colorize.errors import InputError
 from colorize.evaluation.examples import LabelledExample
-from colorize.evaluation.results import load_results
 from colorize.report import figures as f
 from colorize.report.panels import comparison_grid, labelled_figure
 
+Results = dict[str, dict[str, Any]]
 CENTERS = published_bin_centers()
 UNIFORM = torch.full((313,), 1 / 313, dtype=torch.float64)
 PRIOR = smooth_prior(UNIFORM, CENTERS)
 IMAGE = np.full((8, 12, 3), 100, np.uint8)
 EXAMPLES = [LabelledExample(IMAGE, IMAGE, IMAGE, said, 0.5, "a") for said in ("a", "b")]
-FILES = sorted((Path(__file__).parents[2] / "CHECKPOINTS").rglob("*.json"))
-LOADED = {path.stem: load_results(path) for path in FILES}
-RESULTS = {name: result for name, result in LOADED.items() if "experiment" in result}
-VEHICLES = {
-    name: RESULTS[name]
-    for name in ("euclidean", "simplified-smooth-ab", "simplified-smooth-ab-seed1")
-}
 
-FIGURES: dict[str, Callable[[], Figure]] = {
-    "bins": lambda: f.bins_figure(CENTERS),
-    "distribution": lambda: f.distribution_figure(UNIFORM, CENTERS),
-    "prior": lambda: f.prior_figure({"p": PRIOR}, CENTERS, {"p": class_weights(PRIOR)}),
-    "curves": lambda: f.learning_curves(
-        {n: VEHICLES[n] for n in ("euclidean", "simplified-smooth-ab")}
-    ),
-    "differences": lambda: f.metric_differences(VEHICLES, ["rmse_ab", "psnr"]),
-    "temperature": lambda: f.temperature_curves(VEHICLES),
-    "ablation": lambda: f.ablation_figure(RESULTS, "ncd"),
-    "grid": lambda: comparison_grid({"one": [IMAGE] * 2, "two": [IMAGE] * 2}, ["a", "b"]),
-    "labels": lambda: labelled_figure(EXAMPLES),
+# Each takes runs of study A.
+FIGURES: dict[str, Callable[[Results], Figure]] = {
+    "bins": lambda _: f.bins_figure(CENTERS),
+    "distribution": lambda _: f.distribution_figure(UNIFORM, CENTERS),
+    "prior": lambda _: f.prior_figure({"p": PRIOR}, CENTERS, {"p": class_weights(PRIOR)}),
+    "curves": f.learning_curves,
+    "differences": lambda runs: f.metric_differences(runs, ["rmse_ab", "psnr"]),
+    "temperature": f.temperature_curves,
+    "grid": lambda _: comparison_grid({"one": [IMAGE] * 2, "two": [IMAGE] * 2}, ["a", "b"]),
+    "labels": lambda _: labelled_figure(EXAMPLES),
 }
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_it_is_drawn_and_saved(name: str, tmp_path: Path) -> None:
-    f.save(FIGURES[name](), name, tmp_path)
-    pixels = np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB"))
+def test_it_is_drawn_and_saved(name: str, tmp_path: Path, study_a: Results) -> None:
+    _assert_drawn(FIGURES[name](study_a), tmp_path)
+
+
+def test_the_ablation_is_drawn_and_saved(tmp_path: Path, fruit: Results) -> None:
+    _assert_drawn(f.ablation_figure(fruit, "ncd"), tmp_path)
+
+
+def _assert_drawn(figure: Figure, folder: Path) -> None:
+    f.save(figure, "figure", folder)
+    pixels = np.asarray(Image.open(folder / "figure.png").convert("RGB"))
     assert min(pixels.shape[:2]) > 50 and len(np.unique(pixels)) > 10
     assert plt.get_fignums() == []
 
 
-def test_differences_from_grey_are_those_of_the_results() -> None:
-    figure = f.metric_differences(
-        {"simplified-smooth-ab": RESULTS["simplified-smooth-ab"]}, ["rmse_ab"]
-    )
-    result: dict[str, Any] = RESULTS["simplified-smooth-ab"]
+def test_differences_from_grey_are_those_of_the_results(study_a: Results) -> None:
+    result = study_a["euclidean"]
+    figure = f.metric_differences({"euclidean": result}, ["rmse_ab"])
     change = result["test"]["rmse_ab"]["mean"] - result["grey"]["rmse_ab"]["mean"]
     drawn = [float(np.asarray(line.get_xdata())[0]) for line in figure.axes[0].get_lines()]
     assert any(abs(x - change) < 1e-3 for x in drawn)

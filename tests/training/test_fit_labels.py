@@ -11,30 +11,21 @@ from helpers import tiny
 from helpers.tiny import light  # noqa: F401
 from torch import Tensor
 
-from colorize.data.dataset import ImageDataset
-from colorize.models import EuclideanModel, JointModel
+from colorize.models import EuclideanModel
 from colorize.training.optim import initialise
 
 pytestmark = pytest.mark.usefixtures("light")
-CLASSES = ("astronaut", "nobody", "somebody", *(f"other{i}" for i in range(4)))
 
 
-def _images(count: int, **more: Any) -> ImageDataset:
-    found = tiny.dataset(count, classes=CLASSES, **more)
-    found.labels = [i % len(CLASSES) for i in range(count)]
-    return found
+def test_color_and_label_are_in_the_curve_and_in_tensorboard(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing import event_accumulator  # type: ignore[import-untyped]
 
-
-def _joint(**options: Any) -> JointModel:
-    torch.manual_seed(0)
-    net = JointModel(len(CLASSES), width=0.125, **options)
-    initialise(net, "kaiming")
-    return net
-
-
-def test_the_curve_has_color_and_label_of_training_and_validation(tmp_path: Path) -> None:
     found = tiny.run(
-        tmp_path, net=_joint(), train=_images(14, train=True), val=_images(5, first=100)
+        tmp_path,
+        net=tiny.iizuka(),
+        train=tiny.labelled(14, train=True),
+        val=tiny.labelled(5, first=100),
+        log_dir=tmp_path / "log",
     )
     names = ("color_loss", "class_loss", "top1", "top5")
     for point in found.curve:
@@ -43,18 +34,6 @@ def test_the_curve_has_color_and_label_of_training_and_validation(tmp_path: Path
         assert 0 <= point["train_top1"] <= point["train_top5"] <= 1
         whole = point["train_color_loss"] + point["train_class_loss"] / 300
         assert point["train_loss"] == pytest.approx(whole, rel=1e-4)
-
-
-def test_tensorboard_has_panels(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing import event_accumulator  # type: ignore[import-untyped]
-
-    tiny.run(
-        tmp_path,
-        net=_joint(),
-        train=_images(14, train=True),
-        val=_images(5, first=100),
-        log_dir=tmp_path / "log",
-    )
     events = event_accumulator.EventAccumulator(
         str(tmp_path / "log" / "run"), size_guidance={"images": 0}
     )
@@ -70,15 +49,14 @@ def test_tensorboard_has_panels(tmp_path: Path) -> None:
     assert {"top1", "train_top5", "color_loss", "train_class_loss"} <= scalars
 
 
-@pytest.mark.parametrize("aging", [0.0, 0.5])
 def test_a_run_with_dropout_and_aged_pictures_resumes_to_the_same_bits(
-    tmp_path: Path, aging: float, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def go(folder: Path, **more: Any) -> dict[str, Tensor]:
-        net = _joint(dropout=0.3)
-        train = _images(14, train=True, rotation=0.1)
-        changes = {"aging": aging, "neutral": aging, **more}
-        tiny.run(folder, net=net, train=train, val=_images(5, first=100), **changes)
+        net = tiny.iizuka(dropout=0.3)
+        train = tiny.labelled(14, train=True, rotation=0.1)
+        changes = {"aging": 0.5, "neutral": 0.5, **more}
+        tiny.run(folder, net=net, train=train, val=tiny.labelled(5, first=100), **changes)
         return net.state_dict()
 
     whole = go(tmp_path / "whole")

@@ -157,16 +157,3 @@ def test_labels_that_a_net_lacks_are_told(tmp_path: Path) -> None:
     images = [{"rgb": rgb} for rgb in RGB]
     with pytest.raises(ColorizeError, match="label"):
         tiny.run(tmp_path, net=JointModel(3, width=0.125), train=images, val=images)
-
-
-def test_a_loop_of_ones_own() -> None:
-    net, losses = tiny.model(), []
-    optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    for _ in range(5):
-        for batch in DataLoader([{"rgb": rgb} for rgb in RGB], batch_size=5):  # type: ignore
-            loss: Tensor = net.loss(batch)["loss"]
-            optimizer.zero_grad()
-            loss.backward()
-            optimizer.step()
-            losses.append(float(loss.detach()))
-    assert losses[-1] < losses[0] - 0.1

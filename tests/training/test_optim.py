@@ -10,11 +10,11 @@ import pytest
 import torch
 from helpers import tiny
 from helpers.tiny import light as light
-from torch import Tensor, nn
+from torch import nn
 
 from colorize.errors import InputError
 from colorize.experiments.presets import FAST
-from colorize.models import ClassificationModel, EuclideanModel, SimplifiedModel
+from colorize.models import SimplifiedModel
 from colorize.training import optim as o
 from colorize.training.config import Recipe
 
@@ -23,38 +23,6 @@ pytestmark = pytest.mark.usefixtures("light")
 
 def _recipe(**changes: Any) -> Recipe:
     return dataclasses.replace(FAST, **changes)
-
-
-def _spread(model: nn.Module, L: Tensor) -> list[float]:
-    """Root mean square after every convolution, ReLU not yet applied."""
-    found: list[float] = []
-
-    def note(module: nn.Module, given: Any, out: Tensor) -> None:
-        found.append(float(out.detach().square().mean().sqrt()))
-
-    hooks = [
-        m.register_forward_hook(note)
-        for m in model.modules()
-        if isinstance(m, nn.Conv2d | nn.ConvTranspose2d)
-    ]
-    model(L)
-    for hook in hooks:
-        hook.remove()
-    return found
-
-
-@pytest.mark.parametrize("build", [ClassificationModel, SimplifiedModel])
-def test_kaiming_keeps_the_signal_alive_between_two_batch_norms(build: Any) -> None:
-    L = torch.nn.functional.interpolate(torch.rand(4, 1, 8, 8) * 100, 64, mode="bicubic")
-    model = build(width=0.25)
-    o.initialise(model, "kaiming")
-    # A signal of mean square 1 has 2 after a convolution, of which ReLU leaves 1. The first block
-    # sees the picture itself, no batch norm's output; the head starts small on purpose.
-    spread = _spread(model, L)[2:-1]
-    assert min(spread) > 0.7 and max(spread) < 2.5
-    plain = build(width=0.25)
-    o.initialise(plain, "default")
-    assert min(_spread(plain, L)[2:-1]) < 0.35
 
 
 @pytest.mark.parametrize("shape", ["conv", "dilated", "transposed"])
@@ -94,23 +62,6 @@ def test_every_parameter_is_trained_once(name: str) -> None:
             assert group["momentum"] == 0.8
 
 
-def test_a_factor_scales_the_step_of_its_parameters() -> None:
-    model = EuclideanModel(width=0.02)
-    recipe = _recipe(
-        optimizer="sgd", lr=0.1, weight_decay=0, lr_scale={"head": 0.5, "trunk.0": 0.0}, warmup=0
-    )
-    optimizer = o.build_optimizer(model, recipe)
-    before = {name: p.detach().clone() for name, p in model.named_parameters()}
-    for p in model.parameters():
-        p.grad = torch.ones_like(p)
-    o.set_learning_rate(optimizer, recipe, 0, 10)
-    optimizer.step()
-    for name, p in model.named_parameters():
-        layer = name.rpartition(".")[0]
-        expected = before[name] - {"head": 0.05, "trunk.0": 0.0}.get(layer, 0.1)
-        torch.testing.assert_close(p.detach(), expected)
-
-
 def test_recipes_that_make_no_sense() -> None:
     with pytest.raises(InputError, match="lr_scale: no parameter's name starts with encoder"):
         o.build_optimizer(tiny.model(), _recipe(lr_scale={"encoder": 0.1, "head": 0.1}))
@@ -126,19 +77,7 @@ def _rates(recipe: Recipe, steps: int) -> list[float]:
     return found
 
 
-def test_cosine_without_warm_up_is_torchs() -> None:
-    recipe = _recipe(lr=0.3, warmup=0)
-    optimizer = torch.optim.SGD(nn.Linear(1, 1).parameters(), lr=0.3)
-    scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=37)
-    expected = []
-    for _ in range(37):
-        expected.append(optimizer.param_groups[0]["lr"])
-        optimizer.step()
-        scheduler.step()
-    assert _rates(recipe, 37) == pytest.approx(expected, rel=1e-9)
-
-
-@pytest.mark.parametrize(("steps", "warmup"), [(40, 0.25), (200, 0.05), (10, 0.5), (7, 1.0)])
+@pytest.mark.parametrize(("steps", "warmup"), [(40, 0.25), (200, 0.05), (7, 1.0), (37, 0)])
 @pytest.mark.parametrize("schedule", o.SCHEDULES)
 def test_warm_up_rises_linearly_to_the_peak(schedule: str, steps: int, warmup: float) -> None:
     rates = _rates(_recipe(lr=2.0, schedule=schedule, warmup=warmup), steps)

@@ -22,10 +22,6 @@ from colorize.training.fit import fit
 pytestmark = pytest.mark.usefixtures("light")
 
 
-def _contents(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-
-
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a finished run."""
@@ -47,22 +43,22 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=str,
 )
 def test_weights_that_a_run_did_not_make_stay(finished: Path, change: dict[str, Any]) -> None:
-    before = _contents(finished)
+    before = tiny.contents(finished)
     with pytest.raises(ColorizeError, match=r"overwrite=True|neither ends in"):
         tiny.run(finished, epochs=4, **change)
-    assert _contents(finished) == before
+    assert tiny.contents(finished) == before
 
 
 def test_a_finished_run_gives_its_result_again(finished: Path) -> None:
-    before, net = _contents(finished), tiny.model(7)
+    before, net = tiny.contents(finished), tiny.model(7)
     again = tiny.run(finished, net=net, epochs=4, resume=True)
-    assert _contents(finished) == before
+    assert tiny.contents(finished) == before
     assert [point["step"] for point in again.curve] == [10, 12]
     tiny.assert_same_bits(net.state_dict(), tiny.weights(again.last))
 
 
 def test_overwrite_replaces_both_files(finished: Path, tmp_path: Path) -> None:
-    for name, data in _contents(finished).items():
+    for name, data in tiny.contents(finished).items():
         (tmp_path / name).write_bytes(data)
     result = tiny.run(tmp_path, seed=3, epochs=1, lr=1e-5, overwrite=True)
     for path in (result.best, result.last):
@@ -73,7 +69,7 @@ def test_a_foreign_file_of_that_name_stays(tmp_path: Path) -> None:
     (tmp_path / "run.safetensors").write_text("mine")
     with pytest.raises(TrainingError, match=r"run\.safetensors"):
         tiny.run(tmp_path)
-    assert _contents(tmp_path) == {"run.safetensors": b"mine"}
+    assert tiny.contents(tmp_path) == {"run.safetensors": b"mine"}
 
 
 def test_the_working_folder_is_the_default(

@@ -8,7 +8,6 @@ import threading
 from itertools import chain
 
 import pytest
-import torch
 from accelerate.data_loader import BatchSamplerShard
 
 from colorize.experiments.presets import FAST
@@ -73,15 +72,6 @@ def test_the_seed_of_a_crop_tells_epochs_and_runs_apart() -> None:
     everything = [found[0] for own in seeds.values() for found in own]
     assert len(set(everything)) == 3 * 3
     assert _batches(8, 4, seed=0) != _batches(8, 4, seed=1)
-
-
-def test_the_global_random_state_is_neither_read_nor_written() -> None:
-    torch.manual_seed(1)
-    before = torch.get_rng_state()
-    one = _batches(14, 4)
-    assert torch.equal(torch.get_rng_state(), before)
-    torch.manual_seed(2)
-    assert _batches(14, 4) == one
 
 
 @pytest.mark.parametrize("parts", [1, 2])
