@@ -23,7 +23,7 @@ from colorize.checks import (
     require_tensor,
 )
 from colorize.color.lab import rgb_to_lab
-from colorize.errors import InputError
+from colorize.errors import InputError, NotFiniteError
 
 GRID = 10
 FILE_NAME = "q_to_ab.npy"
@@ -162,12 +162,19 @@ def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38
     logits = require_tensor(logits, "logits", shape=(None, q, None, None), floating=True)
     require_non_negative(temperature, "temperature")
     centers = bin_centers.to(logits.device, torch.float32)
+    peak = logits.float().amax(1, keepdim=True)
+    # Of the largest only: a bin that may not be chosen has a logit of minus infinity.
+    if not torch.compiler.is_compiling() and not bool(peak.isfinite().all()):
+        raise NotFiniteError(
+            "logits: expected numbers, got NaN or infinity; the training of the model diverged, or "
+            "its weights are damaged"
+        )
     if temperature == 0:
         return centers[logits.argmax(1)].movedim(-1, 1)
     # Under autocast the product below would be rounded to half precision.
     with torch.autocast(logits.device.type, enabled=False):
         # The maximum goes first: a tiny temperature may not turn large logits into inf - inf.
-        shifted = logits.float() - logits.float().amax(1, keepdim=True)
+        shifted = logits.float() - peak
         return torch.einsum("nqhw,qc->nchw", torch.softmax(shifted / temperature, 1), centers)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import os
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import NamedTuple
@@ -65,7 +66,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def model_info(name_or_path: str | Path) -> CheckpointInfo:
     """Read what the checkpoint of a trained model says of itself, without loading its weights."""
-    path = Path(name_or_path).expanduser()
+    path = _to_path(name_or_path)
     return read_info(path if path.suffix == SUFFIX else _find(str(name_or_path)))
 
 
@@ -89,7 +90,7 @@ def load_model(
         InputError: when ``weights`` are given for another model.
     """
     target = find_device(device)
-    name, path = str(name_or_path), Path(name_or_path).expanduser()
+    name, path = str(name_or_path), _to_path(name_or_path)
     if weights is not None and name not in PUBLISHED:
         raise InputError(
             f"weights: only {' and '.join(PUBLISHED)} take them, not {name!r}; a checkpoint of "
@@ -128,6 +129,15 @@ def find_device(name: str | torch.device | None = "auto") -> torch.device:
             f"device: expected auto, cpu, or a GPU that is here; got {name!r}: {reason}"
         ) from error
     return device
+
+
+def _to_path(name_or_path: str | Path) -> Path:
+    if not isinstance(name_or_path, str | os.PathLike):
+        raise InputError(
+            "model: expected a name of list_models(), the path of a checkpoint or a "
+            f"colorize.Colorizer, got {name_or_path!r:.80}"
+        )
+    return Path(name_or_path).expanduser()
 
 
 def _find(name: str) -> Path:

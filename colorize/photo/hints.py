@@ -7,6 +7,7 @@ every model. siggraph17 takes hints as input itself and needs only ``hint_maps``
 from __future__ import annotations
 
 from collections.abc import Sequence
+from numbers import Real
 from operator import index
 
 import numpy as np
@@ -41,12 +42,10 @@ def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, T
     Returns:
         places: (K, 2) float32, row and column in 0..1. ab: (K, 2) float32, CIELAB units.
     """
-    height, width = size
     places, colors = [], []
     for number, hint in enumerate(hints):
         try:
             x, y, (red, green, blue) = hint
-            place = ((float(y) + 0.5) / height, (float(x) + 0.5) / width)
             # Not int(): colors in 0..1 would all be black.
             color = [index(level) for level in (red, green, blue)]
         except (TypeError, ValueError) as error:
@@ -54,17 +53,23 @@ def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, T
                 f"hints[{number}]: expected (x, y, (r, g, b)) with r, g, b whole numbers in "
                 f"0..255, got {hint!r}"
             ) from error
-        if not all(0 < p < 1 for p in place):
-            raise InputError(
-                f"hints[{number}]: expected x in 0..{width - 1} and y in 0..{height - 1}, "
-                f"got {x}, {y}"
-            )
         if not all(0 <= level <= 255 for level in color):
             raise InputError(f"hints[{number}]: expected r, g, b in 0..255, got {color}")
-        places.append(place)
+        places.append(check_place(x, y, size, f"hints[{number}]"))
         colors.append(color)
     rgb = torch.tensor(colors, dtype=torch.uint8).view(-1, 3, 1, 1)
     return torch.tensor(places).view(-1, 2), rgb_to_lab(rgb)[:, 1:, 0, 0]
+
+
+def check_place(x: float, y: float, size: tuple[int, int], name: str) -> tuple[float, float]:
+    """Give row and column in 0..1 of the pixel at column x and row y."""
+    height, width = size
+    numbers = isinstance(x, Real) and isinstance(y, Real)
+    if not (numbers and -0.5 < x < width - 0.5 and -0.5 < y < height - 0.5):
+        raise InputError(
+            f"{name}: expected x in 0..{width - 1} and y in 0..{height - 1}, got {x!r}, {y!r}"
+        )
+    return (y + 0.5) / height, (x + 0.5) / width
 
 
 def hint_maps(places: Tensor, colors: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

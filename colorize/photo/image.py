@@ -163,13 +163,20 @@ def _read(image: AnyImage, truncated: bool, max_pixels: int | None) -> np.ndarra
 
 def _from_tensor(tensor: Tensor) -> np.ndarray:
     if tensor.dim() not in (2, 3) or (tensor.dim() == 3 and len(tensor) not in (1, 3, 4)):
+        last = tensor.dim() == 3 and tensor.shape[-1] in (1, 3, 4)
+        advice = "tensor.movedim(-1, 0) puts channels first" if last else "give a batch as list(batch)"
         raise ImageError(
             "tensor: expected (C, H, W) with 1, 3 or 4 channels, or (H, W), got "
-            f"{tuple(tensor.shape)}; give a batch as list(batch)"
+            f"{tuple(tensor.shape)}; {advice}"
         )
-    # numpy does not know bfloat16.
-    half = tensor.dtype in (torch.bfloat16, torch.float16)
-    array = (tensor.float() if half else tensor).detach().cpu().numpy()
+    if tensor.is_meta or tensor.is_quantized or tensor.layout != torch.strided:
+        raise ImageError(
+            "tensor: expected a dense one that holds numbers, got "
+            f"{tensor.layout} of {tensor.dtype} on {tensor.device}; see its to_dense and dequantize"
+        )
+    # numpy does not know bfloat16 and narrower ones.
+    half = tensor.is_floating_point() and tensor.itemsize < 4
+    array = (tensor.float() if half else tensor).numpy(force=True)
     return np.moveaxis(array, 0, -1) if array.ndim == 3 else array
 
 

@@ -18,7 +18,7 @@ from colorize.models import eval_mode, unwrap
 from colorize.models.hub import load_model
 from colorize.photo.files import Photo, read_photo, write_photo
 from colorize.photo.formats import find_container
-from colorize.photo.hints import Hint, check_hints
+from colorize.photo.hints import Hint, check_hints, check_place
 from colorize.photo.image import AnyImage, Box, Images, InputImage, for_each, to_path
 from colorize.photo.lightness import Tone, find_tone
 from colorize.photo.margins import find_margins
@@ -160,7 +160,8 @@ class Prediction:
             raise InputError(f"depth: expected 8 or 16 bits, got {depth!r}")
         if mask is not None:
             mask = _check_mask(mask, self._image.size)
-        places, colors = self._inside_hints(hints or (), "hints")
+        places, colors = check_hints(hints or (), self._image.size)
+        places = self._inside(places, "hints")
         saturation *= self.tone.chroma
         predicted = self._answer.decode(temperature, saturation, samples, seed, places, colors)
         dtype = np.uint8 if depth == 8 else np.uint16
@@ -211,8 +212,9 @@ class Prediction:
             (Q, 2) float32 ab of the bins, and their (Q,) float32 probabilities: as the net gives
             them, at a temperature of 1, for the cell of its output in which the pixel lies.
         """
-        places, _ = self._inside_hints([(x, y, (0, 0, 0))], "distribution_at")
-        bin_centers, probabilities = self._answer.distribution_at(places[0])
+        place = torch.tensor([check_place(x, y, self._image.size, "distribution_at")])
+        (place,) = self._inside(place, "distribution_at")
+        bin_centers, probabilities = self._answer.distribution_at(place)
         return bin_centers.float().cpu().numpy(), probabilities.cpu().numpy()
 
     def classify(self) -> list[tuple[str, float]]:
@@ -231,20 +233,18 @@ class Prediction:
         inside = Box(top, max(bottom, top + 1), left, max(right, left + 1))
         return Prediction(copy, inside, self.tone, self._answer)
 
-    def _inside_hints(self, hints: Sequence[Hint], name: str) -> tuple[Tensor, Tensor]:
-        """Check hints; give their places in the part without margins, and their ab."""
-        size = self._image.size
-        places, colors = check_hints(hints, size)
+    def _inside(self, places: Tensor, name: str) -> Tensor:
+        """Give where places (K, 2) of the image lie in its part without margins."""
         if self.inside == self._image.box:
-            return places, colors
+            return places
         corner = torch.tensor([self.inside.top, self.inside.left])
-        places = (places * torch.tensor(size) - corner) / torch.tensor(self._part.size)
+        places = (places * torch.tensor(self._image.size) - corner) / torch.tensor(self._part.size)
         if not bool(((places > 0) & (places < 1)).all()):
             raise InputError(
                 f"{name}: expected a pixel of the image, got one of its margin; "
                 "predict(adapt=False) takes margins for a part of the image"
             )
-        return places, colors
+        return places
 
     def _render(self, coarse: CoarsePrediction, upsampling: str, rgb: np.ndarray) -> None:
         """Write the full-size color image into ``rgb``, band by band."""

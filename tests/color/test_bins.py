@@ -12,7 +12,7 @@ from skimage.color import rgb2lab
 from torch import Tensor
 
 from colorize.color import bins as q
-from colorize.errors import InputError
+from colorize.errors import InputError, NotFiniteError
 
 PUBLISHED_SHA256 = "2a39983ed60d5b52b717842d56d5f766982289e6d5a609582155f437cecc1045"
 EXTRAS = {(40, 90), (100, -90), (100, -10), (100, 0)}
@@ -202,6 +202,19 @@ def test_bad_arguments(centers: Tensor) -> None:
     ):
         with pytest.raises(InputError, match=f"^{subject}:"):
             call()
+
+
+@pytest.mark.parametrize("temperature", [0, 0.38])
+def test_logits_that_are_no_numbers_are_refused(centers: Tensor, temperature: float) -> None:
+    logits = torch.zeros(2, 313, 2, 2)
+    logits[:, :-1] = -torch.inf
+    last = centers[-1].view(2, 1, 1).expand(2, 2, 2, 2)
+    assert torch.equal(q.annealed_mean(logits, centers, temperature), last)
+    for wrong, where in ((torch.nan, 5), (torch.inf, 5), (-torch.inf, -1)):
+        damaged = logits.clone()
+        damaged[1, where, 0, 1] = wrong
+        with pytest.raises(NotFiniteError, match="logits"):
+            q.annealed_mean(damaged, centers, temperature)
 
 
 def test_nan_and_no_image_are_refused() -> None:

@@ -169,6 +169,8 @@ def test_names_by_pattern_and_what_a_model_says_of_itself(home: Path) -> None:
     for ask in (hub.model_info, hub.load_model):
         with pytest.raises(CheckpointError, match="photo"):
             ask("phtoo")
+        with pytest.raises(InputError, match="model: .*None"):
+            ask(None)  # type: ignore[operator]
     with pytest.raises(InputError, match="device"):
         hub.load_model("photo", device="abacus")
     assert hub.load_model("photo", device="auto").device == hub.find_device()
