@@ -37,6 +37,10 @@ class Published(NamedTuple):
         return paths.checkpoints() / self.url.rpartition("/")[2]
 
 
+# Seconds to connect, and without a byte.
+_TIMEOUT = (15.0, 60.0)
+_TRIES = 3
+
 _AUTHORS = "https://colorizers.s3.us-east-2.amazonaws.com"
 PUBLISHED = {
     "eccv16": Published(
@@ -170,6 +174,21 @@ def _load_published(name: str, path: Path) -> Colorizer:
     return model.eval()
 
 
+def _download(url: str, path: Path) -> None:
+    """Try again where the connection breaks off, or nothing comes for a while."""
+    import pooch
+    import requests
+
+    fetch = pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16, timeout=_TIMEOUT)
+    for left in reversed(range(_TRIES)):
+        try:
+            fetch(url, path, None)
+            return
+        except requests.RequestException as error:
+            if not left or error.response is not None:
+                raise
+
+
 def _fetch(name: str, path: Path) -> None:
     """Bring published weights to ``path``, whole and checked by their hash, or nothing."""
     import pooch
@@ -178,7 +197,7 @@ def _fetch(name: str, path: Path) -> None:
     try:
         # Not pooch.retrieve: what that writes, nobody else on the machine may read.
         with atomic_write(path) as temporary:
-            pooch.HTTPDownloader(progressbar=True, chunk_size=1 << 16)(url, temporary, None)
+            _download(url, temporary)
             came = pooch.file_hash(str(temporary))
             if came != sha256:
                 raise CheckpointError(f"expected SHA-256 {sha256}, came {came}")

@@ -163,8 +163,9 @@ def _read(image: AnyImage, truncated: bool, max_pixels: int | None) -> np.ndarra
 
 def _from_tensor(tensor: Tensor) -> np.ndarray:
     if tensor.dim() not in (2, 3) or (tensor.dim() == 3 and len(tensor) not in (1, 3, 4)):
-        last = tensor.dim() == 3 and tensor.shape[-1] in (1, 3, 4)
-        advice = "tensor.movedim(-1, 0) puts channels first" if last else "give a batch as list(batch)"
+        advice = "give a batch as list(batch)"
+        if tensor.dim() == 3 and tensor.shape[-1] in (1, 3, 4):
+            advice = "tensor.movedim(-1, 0) puts channels first"
         raise ImageError(
             "tensor: expected (C, H, W) with 1, 3 or 4 channels, or (H, W), got "
             f"{tuple(tensor.shape)}; {advice}"

@@ -97,6 +97,23 @@ def test_weights_that_do_not_come_leave_nothing(
     assert not list(published.path.parent.iterdir())
 
 
+def test_a_server_that_stops_answering_is_asked_again_and_then_left(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "_TIMEOUT", (1.0, 0.3))
+    published = hub.PUBLISHED["eccv16"]
+    (whole,) = server.answers[f"/{published.path.name}"]
+    silent = Answer(b"cut", length=len(whole.body), stalls=True)
+    url = server.put(f"/{published.path.name}", silent)
+    with pytest.raises(CheckpointError, match=f"timed out.*{url}"):
+        hub.load_model("eccv16")
+    tries = server.count(f"/{published.path.name}")
+    assert 1 < tries < 6 and not list(published.path.parent.iterdir())
+    server.put(f"/{published.path.name}", silent, whole)
+    assert holds(hub.load_model("eccv16"), 0.125)
+    assert server.count(f"/{published.path.name}") == tries + 2
+
+
 def test_no_network(server: Server) -> None:
     server.shutdown()
     server.server_close()
@@ -169,7 +186,7 @@ def test_names_by_pattern_and_what_a_model_says_of_itself(home: Path) -> None:
     for ask in (hub.model_info, hub.load_model):
         with pytest.raises(CheckpointError, match="photo"):
             ask("phtoo")
-        with pytest.raises(InputError, match="model: .*None"):
+        with pytest.raises(InputError, match=r"model: .*None"):
             ask(None)  # type: ignore[operator]
     with pytest.raises(InputError, match="device"):
         hub.load_model("photo", device="abacus")
