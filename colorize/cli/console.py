@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 import unicodedata
@@ -14,9 +15,17 @@ from tqdm import tqdm
 _NOT_SHOWN = ("Cc", "Cs", "Zl", "Zp")
 
 
-def put(text: str) -> None:
-    """Print one line on standard output, above the progress bar."""
-    _write(text, sys.stdout)
+def put(text: str) -> bool:
+    """Print one line on standard output, above the progress bar; tell whether it went there.
+
+    It counts as gone where nobody reads it.
+    """
+    error = _write(text, sys.stdout)
+    # EINVAL: Windows, of a reader that has gone.
+    if not isinstance(error, OSError) or error.errno in (errno.EPIPE, errno.EINVAL):
+        return True
+    say(f"standard output: {error.strerror}")
+    return False
 
 
 def say(message: str) -> None:
@@ -24,20 +33,23 @@ def say(message: str) -> None:
     _write(f"colorize: {message}", sys.stderr)
 
 
-def _write(text: str, stream: TextIO | None) -> None:
+def _write(text: str, stream: TextIO | None) -> Exception | None:
     if stream is None:  # closed before this process began
-        return
+        return None
     encoding = stream.encoding or "utf-8"
     shown = "".join(map(_escaped, text)).encode(encoding, "backslashreplace").decode(encoding)
     try:
-        tqdm.write(shown, file=stream)
+        # Ctrl-C while tqdm makes its lock ends in an AttributeError.
+        tqdm.write(shown, file=stream, nolock=True)
         stream.flush()
-    except (OSError, ValueError):
-        # The reader has gone: what is printed from here on, also when Python ends, goes nowhere.
+        return None
+    except (OSError, ValueError) as error:
+        # What is printed from here on, also when Python ends, goes nowhere.
         with contextlib.suppress(OSError, ValueError):
             nowhere = os.open(os.devnull, os.O_WRONLY)
             os.dup2(nowhere, stream.fileno())
             os.close(nowhere)
+        return error
 
 
 def _escaped(character: str) -> str:

@@ -58,7 +58,7 @@ class Batch:
     def __init__(self, options: argparse.Namespace, inputs: Inputs) -> None:
         self._options, self._inputs = options, inputs
         self.outcomes: list[Outcome] = []
-        self._disk_is_full = False
+        self._disk_is_full, self._is_printed = False, True
         destination = choose_destination(options, several=names_several(options.photos))
         check_depth(destination.suffix, options.depth)
         self._chooser = Chooser(destination, inputs.photos, options.overwrite)
@@ -79,10 +79,11 @@ class Batch:
 
     @property
     def has_failed(self) -> bool:
-        """Whether a photo could not be colored, or there was nothing to color but results."""
+        """Whether something was not colored or not printed, or all photos were results."""
         counts = Counter(outcome.status for outcome in self.outcomes)
         only_results = counts["result"] == len(self.outcomes) > 0
-        return bool(self._inputs.problems or counts["failed"] or self._disk_is_full or only_results)
+        failed = self._inputs.problems or counts["failed"] or self._disk_is_full
+        return bool(failed or only_results or not self._is_printed)
 
     def report(self) -> None:
         """Say what was left out and why, and sum up."""
@@ -90,7 +91,8 @@ class Batch:
         counts["failed"] += len(self._inputs.problems)
         counts["not tried"] = len(self._inputs.photos) - len(self.outcomes)
         if self._options.json:
-            put(json.dumps({**self._as_values(), "counts": {key: counts[key] for key in SUMMARY}}))
+            values = {**self._as_values(), "counts": {key: counts[key] for key in SUMMARY}}
+            self._is_printed &= put(json.dumps(values))
         if self._options.quiet:
             return
         by_reason: dict[str, list[str]] = {}
@@ -181,7 +183,7 @@ class Batch:
                     replace=path not in targets.absent,
                 )
                 if not (self._options.quiet or self._options.json):
-                    put(str(path))
+                    self._is_printed &= put(str(path))
         for path in self._chooser.leftovers(targets):
             outcome.notes.append(f"{path} is a sample of an earlier run")
         outcome.status = "colored"

@@ -57,5 +57,4 @@ def sheet(arguments: list[str]) -> int:
     settings = {"sheet": True, "model": Path(options.model).stem, "version": __version__}
     made = Made(photo.name, storage.sha256_file(photo), settings)
     write_photo(rgb, Photo(rgb), output, output.suffix, made=made)
-    put(str(output))
-    return 0
+    return 0 if put(str(output)) else 1

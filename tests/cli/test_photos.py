@@ -552,14 +552,14 @@ def test_names_of_every_kind_and_what_they_print(capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_printing_never_fails() -> None:
+def test_printing_ends_no_run_and_what_is_lost_is_told() -> None:
     read, write = os.pipe()
     os.close(read)
-    for nowhere in (write, "/dev/full"):
+    for nowhere, status in ((write, 0), ("/dev/full", 1)):
         with open(nowhere, "w") as stream, pytest.MonkeyPatch.context() as patched:  # noqa: PTH123
             patched.setattr(sys, "stdout", stream)
             patched.setattr(sys, "stderr", None)
-            assert main([*PHOTOS, "-o", "out", "--overwrite"]) == 0
+            assert main([*PHOTOS, "-o", "out", "--overwrite"]) == status
     assert _files("out") == ["a.png", "b.png", "c.png"]
 
 
