@@ -35,6 +35,8 @@ SHOWN = ("rmse_ab", "psnr", "ssim", "auc", "auc_cells", "colorfulness")
 that of the truth."""
 
 _LAMBDA = 0.6
+_FEWEST = 10
+_EXPECTED = f"at least {_FEWEST} color photos, and three in one of the sub-folders if there are any"
 
 
 @dataclass
@@ -98,6 +100,9 @@ def finetune(
         raise InputError(f"{parent}: expected a model that colors, got a {type(model).__name__}")
     size = model.input_size if size is None else size
     photos = {split: _photos(data, size, split, split_by) for split in SPLITS}
+    counts: dict[str, int] = {split: len(part) for split, part in photos.items()}
+    if sum(counts.values()) < _FEWEST:
+        raise DataError(f"{data}: expected {_EXPECTED}; got {sum(counts.values())}")
     for part in photos.values():
         tqdm.write(part.summary(), file=sys.stderr)
     before = copy.deepcopy(model)
@@ -122,7 +127,6 @@ def finetune(
         best_by="color",
         keep_state=True,
     )
-    counts: dict[str, int] = {split: len(part) for split, part in photos.items()}
     results = fitted.best.with_suffix(".json")
     done = Finetuned(fitted, results, {}, counts)
     if fitted.main_process:
@@ -160,10 +164,7 @@ def _photos(data: Roots, size: int, split: Split, split_by: SplitBy) -> Coloriza
             zoom=(0.6, 1.0) if train else None,
         )
     except DataError as error:
-        raise DataError(
-            f"{error}; expected color photos for training, validation and test: at least ten, or "
-            "three in each sub-folder"
-        ) from error
+        raise DataError(f"{error}; expected {_EXPECTED}") from error
 
 
 def _weigh_colors(model: Colorizer, photos: ColorizationDataset) -> None:

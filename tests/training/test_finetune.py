@@ -56,8 +56,9 @@ def test_both_models_are_measured_on_the_same_photos(
         finetune(parent, photos, folder=tmp_path / "new", recipe=RECIPE, keep_class_weights=keep)
 
 
-def test_too_few_photos_are_told(photos: Path, tmp_path: Path) -> None:
-    for path in sorted(photos.iterdir())[2:]:
+@pytest.mark.parametrize("number", [2, 9])
+def test_too_few_photos_are_told(number: int, photos: Path, tmp_path: Path) -> None:
+    for path in sorted(photos.iterdir())[number:]:
         path.unlink()
-    with pytest.raises(DataError, match="at least ten"):
+    with pytest.raises(DataError, match="at least 10"):
         finetune(tiny.save_tiny(tmp_path / "old.safetensors"), photos, folder=tmp_path)
