@@ -37,6 +37,8 @@ class Published(NamedTuple):
         return paths.checkpoints() / self.url.rpartition("/")[2]
 
 
+_MODEL = "model: expected a name of list_models(), the path of a checkpoint or a colorize.Colorizer"
+
 # Seconds to connect, and without a byte.
 _TIMEOUT = (15.0, 60.0)
 _TRIES = 3
@@ -70,8 +72,13 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def model_info(name_or_path: str | Path) -> CheckpointInfo:
     """Read what the checkpoint of a trained model says of itself, without loading its weights."""
-    path = _to_path(name_or_path)
-    return read_info(path if path.suffix == SUFFIX else _find(str(name_or_path)))
+    name, path = str(name_or_path), _to_path(name_or_path, _MODEL)
+    if name in PUBLISHED and name not in paths.trained_checkpoints():
+        raise CheckpointError(
+            f"{name}: expected a checkpoint of ours, got published weights, which say nothing of "
+            "themselves"
+        )
+    return read_info(path if path.suffix == SUFFIX else _find(name))
 
 
 def load_model(
@@ -94,14 +101,14 @@ def load_model(
         InputError: when ``weights`` are given for another model.
     """
     target = find_device(device)
-    name, path = str(name_or_path), _to_path(name_or_path)
+    name, path = str(name_or_path), _to_path(name_or_path, _MODEL)
     if weights is not None and name not in PUBLISHED:
         raise InputError(
             f"weights: only {' and '.join(PUBLISHED)} take them, not {name!r}; a checkpoint of "
             f"ours carries its own: load_model('PATH{SUFFIX}')"
         )
     if weights is not None:
-        model = _load_published(name, Path(weights).expanduser())
+        model = _load_published(name, _to_path(weights, "weights: expected the path of a file"))
     elif path.suffix == SUFFIX:
         model = load_checkpoint(path)
     elif name in PUBLISHED and name not in paths.trained_checkpoints():
@@ -135,13 +142,10 @@ def find_device(name: str | torch.device | None = "auto") -> torch.device:
     return device
 
 
-def _to_path(name_or_path: str | Path) -> Path:
-    if not isinstance(name_or_path, str | os.PathLike):
-        raise InputError(
-            "model: expected a name of list_models(), the path of a checkpoint or a "
-            f"colorize.Colorizer, got {name_or_path!r:.80}"
-        )
-    return Path(name_or_path).expanduser()
+def _to_path(value: str | Path, expected: str) -> Path:
+    if not isinstance(value, str | os.PathLike):
+        raise InputError(f"{expected}, got {value!r:.80}")
+    return Path(value).expanduser()
 
 
 def _find(name: str) -> Path:

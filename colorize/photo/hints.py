@@ -6,7 +6,7 @@ every model. siggraph17 takes hints as input itself and needs only ``hint_maps``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from numbers import Real
 from operator import index
 
@@ -42,6 +42,8 @@ def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, T
     Returns:
         places: (K, 2) float32, row and column in 0..1. ab: (K, 2) float32, CIELAB units.
     """
+    if not isinstance(hints, Iterable):
+        raise InputError(f"hints: expected a list of (x, y, (r, g, b)), got {hints!r}")
     places, colors = [], []
     for number, hint in enumerate(hints):
         try:

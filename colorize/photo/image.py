@@ -121,6 +121,11 @@ def for_each(images: AnyImage | Images, function: Callable[[AnyImage], T]) -> T 
     results = []
     for number, image in enumerate(images):
         try:
+            if isinstance(image, list | tuple):
+                raise ImageError(
+                    f"expected one image, got a {type(image).__name__}; an image of numbers is "
+                    "given as an array"
+                )
             results.append(function(image))
         except ImageError as error:
             raise ImageError(f"image[{number}]: {error}") from error
@@ -162,6 +167,8 @@ def _read(image: AnyImage, truncated: bool, max_pixels: int | None) -> np.ndarra
 
 
 def _from_tensor(tensor: Tensor) -> np.ndarray:
+    if tensor.is_nested:
+        raise ImageError("tensor: expected one image, got a nested one; give list(tensor.unbind())")
     if tensor.dim() not in (2, 3) or (tensor.dim() == 3 and len(tensor) not in (1, 3, 4)):
         advice = "give a batch as list(batch)"
         if tensor.dim() == 3 and tensor.shape[-1] in (1, 3, 4):
@@ -187,13 +194,13 @@ def _check_array(array: np.ndarray) -> np.ndarray:
         first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         hint = "; array.transpose(1, 2, 0) puts channels last" if first else ""
         raise ImageError(f"array: expected {_SHAPES}, got {array.shape}{hint}")
-    if isinstance(array, np.ma.MaskedArray):
-        if masked := np.ma.count_masked(array):
-            raise ImageError(
-                f"array: expected a value everywhere, got {masked} masked ones; fill them first: "
-                "array.filled(value)"
-            )
-        array = array.data
+    if isinstance(array, np.ma.MaskedArray) and (masked := np.ma.count_masked(array)):
+        raise ImageError(
+            f"array: expected a value everywhere, got {masked} masked ones; fill them first: "
+            "array.filled(value)"
+        )
+    # A matrix cannot be reshaped to more than two dimensions.
+    array = np.asarray(array)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     if np.issubdtype(array.dtype, np.floating):

@@ -160,7 +160,7 @@ class Prediction:
             raise InputError(f"depth: expected 8 or 16 bits, got {depth!r}")
         if mask is not None:
             mask = _check_mask(mask, self._image.size)
-        places, colors = check_hints(hints or (), self._image.size)
+        places, colors = check_hints(() if hints is None else hints, self._image.size)
         places = self._inside(places, "hints")
         saturation *= self.tone.chroma
         predicted = self._answer.decode(temperature, saturation, samples, seed, places, colors)
@@ -267,7 +267,10 @@ def _join(L: Tensor, ab: Tensor, rgb: np.ndarray, first: int) -> None:
 
 
 def _check_mask(mask: object, size: tuple[int, int]) -> np.ndarray:
-    array = np.asarray(mask)
+    try:
+        array = np.asarray(mask)
+    except (TypeError, ValueError) as error:  # such as a tensor of a GPU
+        raise InputError(f"mask: expected an array of bool of shape {size}; {error}") from error
     if array.dtype != np.bool_ or array.shape != size:
         raise InputError(
             f"mask: expected bool of shape {size}, True where color is computed; got "

@@ -150,6 +150,8 @@ def test_a_local_copy_is_only_for_the_published_nets(home: Path, tmp_path: Path)
             hub.load_model(name, weights=plain)
     with pytest.raises(CheckpointError, match=r"There is no file of weights .*none\.pth"):
         hub.load_model("eccv16", weights=tmp_path / "none.pth")
+    with pytest.raises(InputError, match=r"weights: .*path"):
+        hub.load_model("eccv16", weights=small("eccv16", 0.5))  # type: ignore[arg-type]
     assert not home.exists()
 
 
@@ -190,6 +192,8 @@ def test_names_by_pattern_and_what_a_model_says_of_itself(home: Path) -> None:
             ask(None)  # type: ignore[operator]
     with pytest.raises(InputError, match="device"):
         hub.load_model("photo", device="abacus")
+    with pytest.raises(CheckpointError, match="published"):
+        hub.model_info("eccv16")
     assert hub.load_model("photo", device="auto").device == hub.find_device()
 
 

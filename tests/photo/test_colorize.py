@@ -214,7 +214,7 @@ def test_tensors_lists_and_file_urls(net: SimplifiedModel, tmp_path: Path) -> No
     assert len(predict((rgb, path), net)) == 2
     with pytest.raises(ImageError, match=r"image\[1\]"):
         colorize_image([rgb, tmp_path / "none.png"], net)
-    for bad in (tensor[None], tensor.movedim(0, -1)[:, 1:], "https://example.org/a.png"):
+    for bad in (tensor[None], tensor.movedim(0, -1)[:, 1:], [[rgb]], "https://example.org/a.png"):
         with pytest.raises(ImageError, match="expected"):
             colorize_image(bad, net)
     with pytest.raises(ImageError, match="mask"):
@@ -487,7 +487,8 @@ def test_outside_of_the_mask_the_image_keeps_its_color(net: SimplifiedModel) -> 
         whole = colorize_image(own, net, samples=2, depth=depth)
         found = colorize_image(own, net, samples=2, depth=depth, mask=mask)
         np.testing.assert_array_equal(found, np.where(mask[..., None], whole, own))
-    for bad in (mask.astype(np.uint8), mask[1:], "mask"):
+    on_another_device = torch.from_numpy(mask).to("meta")
+    for bad in (mask.astype(np.uint8), mask[1:], "mask", on_another_device, [[True], []]):
         with pytest.raises(InputError, match="mask"):
             colorize_image(rgb, net, mask=bad)
 
@@ -500,6 +501,7 @@ BAD_ARGUMENTS: list[dict[str, Any]] = [
     *({"seed": value} for value in (2**70, -1, 1.5)),
     {"depth": None},
     {"upsampling": None},
+    *({"hints": value} for value in (5, np.zeros((2, 5)), (3, 4, (255, 0, 0)))),
 ]
 
 

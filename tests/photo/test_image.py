@@ -51,6 +51,7 @@ def test_arrays_that_mean_the_same() -> None:
         "other byte order": GREY.astype(">u2") * 257,
         "floats of the other order": (GREY / 255).astype(">f4"),
         "nothing masked": np.ma.array(GREY, mask=False),
+        "a matrix": GREY.view(np.matrix),
         "beyond by rounding": np.where(GREY.max() == GREY, GREY / 255 + 1e-6, GREY / 255),
         "a file in memory": Image.fromarray(GREY),
     }
@@ -76,6 +77,7 @@ def _nan() -> np.ndarray:
         (torch.zeros(6, 8, 3), "movedim"),
         (torch.zeros(6, 8).to_sparse(), "to_dense"),
         (torch.zeros(3, 6, 8, device="meta"), "meta"),
+        (torch.nested.nested_tensor([torch.zeros(6, 8)]), "unbind"),
         ("", "empty"),
         (GREY.tolist(), "array.*list"),
         (None, "array.*NoneType"),
