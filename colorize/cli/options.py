@@ -6,10 +6,12 @@ import argparse
 import json
 import math
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from colorize import paths, storage
+from colorize.cli.plan import is_folder
 from colorize.errors import InputError
 from colorize.version import __version__
 
@@ -87,30 +89,25 @@ def _checkpoint(model: str) -> Path | None:
     return Path(model)
 
 
-def _number(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < math.inf:
-        raise argparse.ArgumentTypeError(f"expected a number of 0 or above, got {text}")
+def _parse(kind: type[float], least: float, end: float, expected: str, text: str) -> float:
+    try:
+        value = kind(text)
+    except ValueError:
+        value = math.nan
+    if not least <= value < end:
+        raise argparse.ArgumentTypeError(f"expected {expected}, got {text!r}")
     return value
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or above, got {text}")
-    return value
-
-
-def _seed(text: str) -> int:
-    value = int(text)
-    if not 0 <= value < 2**63:
-        raise argparse.ArgumentTypeError(f"expected a whole number of 0 to 2^63 - 1, got {text}")
-    return value
+_number = partial(_parse, float, 0, math.inf, "a number of 0 or above")
+_count = partial(_parse, int, 1, math.inf, "a whole number of 1 or above")
+_seed = partial(_parse, int, 0, 2**63, "a whole number of 0 to 2^63 - 1")
 
 
 def _file(text: str) -> Path:
     if not Path(text).is_file():
-        raise argparse.ArgumentTypeError(f"{text or 'an empty name'}: no such file")
+        reason = "expected a file, got a folder" if is_folder(text) else "no such file"
+        raise argparse.ArgumentTypeError(f"{text or 'an empty name'}: {reason}")
     return Path(text)
 
 

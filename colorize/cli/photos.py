@@ -42,6 +42,9 @@ def color_photos(arguments: list[str]) -> int:
             raise InputError(f"--{name}: expected one photo to color, got {len(inputs.photos)}")
     for problem in inputs.problems:
         say(problem)
+    *others, last = options.photos
+    if others and options.output is None and f"{last}: no such file" in inputs.problems:
+        say(f"if the result is to be {last}, write -o {last}")
     if not inputs.photos and inputs.problems:
         options.output = None  # not at fault
     batch = Batch(options, inputs)

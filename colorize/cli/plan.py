@@ -86,6 +86,11 @@ def _find(arguments: Sequence[str], inputs: Inputs) -> Iterator[InputPhoto]:
         if argument == PIPE:
             yield InputPhoto(Path("stdin"), piped=True)
             continue
+        if "://" in argument and not os.path.lexists(argument):
+            inputs.problems.append(
+                f"{argument}: expected a file of this machine; download it first"
+            )
+            continue
         # The shell of Windows leaves patterns to the program.
         names = [argument]
         if _is_pattern(argument):

@@ -30,7 +30,7 @@ def sheet(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     photo = options.photo
     if not photo.is_file():
-        raise InputError(f"{photo}: no such file")
+        raise InputError(f"{photo}: {'expected one photo' if photo.is_dir() else 'no such file'}")
     output = options.output or photo.with_name(f"{photo.stem}-sheet.png")
     if os.path.lexists(output) and (not options.overwrite or output.samefile(photo)):
         raise InputError(f"{output} is there already; --overwrite replaces a sheet, not the photo")

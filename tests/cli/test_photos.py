@@ -101,10 +101,12 @@ def _process(arguments: list[str], content: bytes = b"") -> subprocess.Completed
 # --- results -----------------------------------------------------------------------------------
 
 
-def test_without_an_output_it_lies_beside_the_photo() -> None:
+def test_without_an_output_it_lies_beside_the_photo(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["b.jpg"]) == 0
     np.testing.assert_array_equal(_pixels("b-color.png"), colorize_image("b.jpg", "photo"))
     assert _files() == ["a.png", "b-color.png", "b.jpg", "c.png"]
+    assert main(["b.jpg", "out.jpg"]) == 1
+    assert "-o out.jpg" in capsys.readouterr().err
 
 
 def test_several_photos_into_a_folder(capsys: pytest.CaptureFixture[str]) -> None:
@@ -257,7 +259,9 @@ def test_quiet_prints_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
 # --- what is refused ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("bad", ["text.jpg", "missing.png", "empty.png", "miss*.png", "none"])
+@pytest.mark.parametrize(
+    "bad", ["text.jpg", "missing.png", "empty.png", "miss*.png", "none", "https://host/a.jpg"]
+)
 def test_a_bad_file_is_named_while_the_rest_goes_on(
     bad: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -287,6 +291,8 @@ def test_a_missing_file_is_named_before_torch_is_imported() -> None:
         (["-o", "out.txt"], "out.txt"),
         (["-o", "out.psd"], "out.psd"),  # Pillow reads these and cannot write them
         (["--size", "0"], "size"),
+        (["--size", "256x256"], "expected a whole number"),
+        (["--temperature", "low"], "expected a number"),
         (["--seed", str(2**70), "--samples", "2"], "seed"),
         (["--temperature", "nan"], "temperature"),
         (["--depth", "16", "--format", "jpg"], "--depth"),
@@ -308,6 +314,7 @@ def test_a_missing_file_is_named_before_torch_is_imported() -> None:
         (["b.jpg", "--hint", "3,4,#ff0000"], "--hint"),
         (["b.jpg", "--mask", "b.jpg"], "--mask"),
         (["--mask", "missing.png"], "missing.png"),
+        (["--mask", "."], "folder"),
         (["b.jpg", "-o", "-"], "standard output"),
         (["-o", "-", "--samples", "2"], "standard output"),
     ],
