@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
+
+from colorize.cli.options import read_number
 
 
 def app(arguments: list[str]) -> int:
@@ -16,7 +19,8 @@ def app(arguments: list[str]) -> int:
         default="127.0.0.1",
         help="address to listen on; 0.0.0.0: all machines of the network",
     )
-    add("--port", type=int, help="default: the first free port from 7860 on")
+    port = partial(read_number, int, 1, 2**16, "a number of 1 to 65535")
+    add("--port", type=port, help="default: the first free port from 7860 on")
     add("--share", action="store_true", help="make a public link through Gradio's servers")
     options = parser.parse_args(arguments)
 

@@ -89,7 +89,8 @@ def _checkpoint(model: str) -> Path | None:
     return Path(model)
 
 
-def _parse(kind: type[float], least: float, end: float, expected: str, text: str) -> float:
+def read_number(kind: type[float], least: float, end: float, expected: str, text: str) -> float:
+    """Read a number of an option, from ``least`` to less than ``end``."""
     try:
         value = kind(text)
     except ValueError:
@@ -99,9 +100,9 @@ def _parse(kind: type[float], least: float, end: float, expected: str, text: str
     return value
 
 
-_number = partial(_parse, float, 0, math.inf, "a number of 0 or above")
-_count = partial(_parse, int, 1, math.inf, "a whole number of 1 or above")
-_seed = partial(_parse, int, 0, 2**63, "a whole number of 0 to 2^63 - 1")
+_number = partial(read_number, float, 0, math.inf, "a number of 0 or above")
+_count = partial(read_number, int, 1, math.inf, "a whole number of 1 or above")
+_seed = partial(read_number, int, 0, 2**63, "a whole number of 0 to 2^63 - 1")
 
 
 def _file(text: str) -> Path:
