@@ -143,7 +143,7 @@ def find_device(name: str | torch.device | None = "auto") -> torch.device:
 
 
 def _to_path(value: str | Path, expected: str) -> Path:
-    if not isinstance(value, str | os.PathLike):
+    if not isinstance(value, str | os.PathLike) or not str(value):
         raise InputError(f"{expected}, got {value!r:.80}")
     return Path(value).expanduser()
 

@@ -6,8 +6,8 @@ every model. siggraph17 takes hints as input itself and needs only ``hint_maps``
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
-from numbers import Real
 from operator import index
 
 import numpy as np
@@ -66,12 +66,15 @@ def check_hints(hints: Sequence[Hint], size: tuple[int, int]) -> tuple[Tensor, T
 def check_place(x: float, y: float, size: tuple[int, int], name: str) -> tuple[float, float]:
     """Give row and column in 0..1 of the pixel at column x and row y."""
     height, width = size
-    numbers = isinstance(x, Real) and isinstance(y, Real)
-    if not (numbers and -0.5 < x < width - 0.5 and -0.5 < y < height - 0.5):
+    try:  # numbers of torch and numpy too
+        place = (float(y) + 0.5) / height, (float(x) + 0.5) / width
+    except (TypeError, ValueError, OverflowError):
+        place = math.nan, math.nan
+    if not all(0 < p < 1 for p in place):
         raise InputError(
             f"{name}: expected x in 0..{width - 1} and y in 0..{height - 1}, got {x!r}, {y!r}"
         )
-    return (y + 0.5) / height, (x + 0.5) / width
+    return place
 
 
 def hint_maps(places: Tensor, colors: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:

@@ -460,7 +460,7 @@ def test_the_distribution_at_a_pixel_is_what_its_color_comes_from(net: Simplifie
     assert probabilities.sum() == pytest.approx(1, abs=1e-5)
     expected = _ab(predicted.colorize(temperature=1.0, depth=16))[16, 24]
     np.testing.assert_allclose(probabilities @ bin_centers, expected, atol=2)
-    for x, y in ((48, 0), (0, -1), ("0", 0), (0, 10**400)):
+    for x, y in ((48, 0), (0, -1), ("left", 0), (0, 10**400)):
         with pytest.raises(InputError, match=r"^distribution_at: .*x in"):
             predicted.distribution_at(x, y)
 

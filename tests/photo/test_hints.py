@@ -35,7 +35,9 @@ def _steer(*given: Any) -> Tensor:
 
 
 def test_places_and_colors() -> None:
-    places, ab = hints.check_hints([(0, 0, RED), (39, 23, BLUE), (9.5, 3, RED)], (24, 40))
+    places, ab = hints.check_hints(
+        [(0, 0, RED), (39, 23, BLUE), (9.5, torch.tensor(3), RED)], (24, 40)
+    )
     expected = [[0.5 / 24, 0.5 / 40], [23.5 / 24, 39.5 / 40], [3.5 / 24, 10 / 40]]
     torch.testing.assert_close(places, torch.tensor(expected))
     for found, color in zip(ab, (RED, BLUE, RED), strict=True):
