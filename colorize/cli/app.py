@@ -23,8 +23,6 @@ def app(arguments: list[str]) -> int:
     add("--port", type=port, help="default: the first free port from 7860 on")
     add("--share", action="store_true", help="make a public link through Gradio's servers")
     options = parser.parse_args(arguments)
-    if options.port is not None and not 0 < options.port < 2**16:
-        parser.error(f"--port: expected 1 to 65535, got {options.port}")
 
     from colorize.app.launch import app as launch
 

@@ -174,7 +174,11 @@ def _parser() -> argparse.ArgumentParser:
     add("--upsampling", choices=("bilateral", "bilinear"), help="of color; default: bilateral")
     add("--depth", type=int, choices=(8, 16), help="bits a channel; 16 for PNG and TIFF")
     add("--compare", action="store_true", help="write before and after side by side: NAME-compare")
-    add("--truncated", action="store_true", help="also color a JPEG file whose end is missing")
+    add(
+        "--truncated",
+        action="store_true",
+        help="also color a JPEG file that lost a part of its data",
+    )
     add("--max-pixels", type=_count, help="refuse larger photos; default: 178956970")
     add("--only-grey", action="store_true", help="leave color photos alone; sepia counts as grey")
     add(

@@ -32,6 +32,8 @@ def sheet(arguments: list[str]) -> int:
     if not photo.is_file():
         raise InputError(f"{photo}: {'expected one photo' if photo.is_dir() else 'no such file'}")
     output = options.output or photo.with_name(f"{photo.stem}-sheet.png")
+    if output.is_dir():
+        raise InputError(f"-o: expected the name of a picture, got the folder {output}")
     if os.path.lexists(output) and (not options.overwrite or output.samefile(photo)):
         raise InputError(f"{output} is there already; --overwrite replaces a sheet, not the photo")
 

@@ -166,8 +166,8 @@ def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38
     # Of the largest only: a bin that may not be chosen has a logit of minus infinity.
     if not torch.compiler.is_compiling() and not bool(peak.isfinite().all()):
         raise NotFiniteError(
-            "logits: expected numbers, got NaN or infinity; the training of the model diverged, or "
-            "its weights are damaged"
+            "logits: expected numbers, got NaN or infinity; the model's weights are damaged, its "
+            "training diverged, or float16 is too narrow for it (bfloat16 and float32 are not)"
         )
     if temperature == 0:
         return centers[logits.argmax(1)].movedim(-1, 1)

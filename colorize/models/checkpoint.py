@@ -264,7 +264,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         # What torch says here advises to load the file without weights_only: that runs its code.
         raise CheckpointError(
             f"{path} is not readable as a state dict of torch.save ({type(error).__name__}); "
-            "remove it and fetch it again"
+            "it is damaged or of another kind"
         ) from error
     if not isinstance(loaded, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in loaded.items()

@@ -82,7 +82,7 @@ class BinHead(nn.Module):
     def decode(self, logits: Tensor, temperature: float | None = None) -> Tensor:
         """(N, Q, h, w) logits to (N, 2, h, w) ab in CIELAB units."""
         temperature = self.temperature if temperature is None else temperature
-        return _require_color(annealed_mean(logits, self.bin_centers, temperature))
+        return annealed_mean(logits, self.bin_centers, temperature)
 
 
 class RegressionHead(nn.Module):

@@ -81,6 +81,13 @@ def test_help(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
         assert all(name in "".join(output.split()) for name in EXPERIMENTS)
 
 
+@pytest.mark.parametrize("port", ["0", "65536", "http"])
+def test_a_port_that_no_machine_has(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["app", "--port", port])
+    assert caught.value.code == 2 and "--port" in capsys.readouterr().err
+
+
 # --- training ----------------------------------------------------------------------------------
 
 

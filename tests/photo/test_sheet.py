@@ -57,4 +57,6 @@ def test_the_command(
     before = Path("photo.png").read_bytes()
     assert main([*command, "--overwrite", "-o", "photo.png"]) == 1
     assert Path("photo.png").read_bytes() == before
+    assert main([*command, "--overwrite", "-o", "."]) == 1
+    assert "got the folder" in capsys.readouterr().err
     assert main(["sheet", "none.png"]) == 1 and "none.png" in capsys.readouterr().err
