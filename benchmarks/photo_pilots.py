@@ -12,6 +12,7 @@ does not look like more error. The file is written after each pilot, and those i
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import time
 from collections.abc import Callable
@@ -32,7 +33,7 @@ from colorize.evaluation.batches import ColoredBatch, join_rgb
 from colorize.evaluation.dataset_metrics import CellAccuracy, PerImageMetric, color_errors
 from colorize.evaluation.examples import spread_indices
 from colorize.evaluation.metrics import colorfulness
-from colorize.evaluation.results import load_results, machine, save_results
+from colorize.evaluation.results import machine, save_results
 from colorize.experiments.build import build_model, experiment_class_weights, load_split
 from colorize.experiments.catalog import get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
@@ -126,7 +127,7 @@ def make_stride_8(model: UNetModel) -> None:
     model.head = nn.Conv2d(128, model.output.channels, 1)
 
 
-def add_queries(model: UNetModel) -> None:
+def add_queries(model: Any) -> None:
     model.head = Queries(model.head, model.head.in_channels)
 
 
@@ -154,7 +155,7 @@ PILOTS = {
 }
 
 
-def build(pilot: Pilot, experiment: ResolvedExperiment, weights: Tensor) -> UNetModel:
+def build(pilot: Pilot, experiment: ResolvedExperiment, weights: Tensor | None) -> UNetModel:
     """The model that a pilot starts with."""
     if pilot.start == "new":
         options = {**experiment.options, **pilot.options}
@@ -190,8 +191,8 @@ def discriminator() -> nn.Module:
 
 
 def train(
-    pilot: Pilot, model: UNetModel, images: ImageDataset, recipe: Recipe, minutes: float
-) -> tuple[nn.Module, int, float]:
+    pilot: Pilot, model: Any, images: ImageDataset, recipe: Recipe, minutes: float
+) -> tuple[Any, int, float]:
     """Train for some minutes of processor time; the averaged model, its steps, the last losses."""
     model.to(memory_format=torch.channels_last)
     optimizer = build_optimizer(model, recipe)
@@ -213,18 +214,18 @@ def train(
         x, ab = model.inputs(batch)
         x = age_lightness(x, generator, share=recipe.aging) if recipe.aging else x
         with torch.autocast("cpu", torch.bfloat16):
-            output = model(x.to(memory_format=torch.channels_last))
-        output = ModelOutput(output.color.float(), None)
-        loss = model.losses(output, ab, batch)["loss"]
-        losses.append(float(loss))
+            logits = model(x.to(memory_format=torch.channels_last)).color.float()
+        loss = model.losses(ModelOutput(logits, None), ab, batch)["loss"]
+        losses.append(loss.item())
         if pilot.l1 or pilot.adversarial:
             bins = model.output.bin_centers
-            mean = annealed_mean(output.color, bins, model.output.temperature)
-            truth = F.adaptive_avg_pool2d(ab, mean.shape[2:])
+            mean = annealed_mean(logits, bins, model.output.temperature)
+            size = (mean.shape[2], mean.shape[3])
+            truth = F.adaptive_avg_pool2d(ab, size)
             if pilot.l1:
                 loss = loss + pilot.l1 * F.smooth_l1_loss(mean, truth, beta=10.0)
             if pilot.adversarial:
-                L = F.adaptive_avg_pool2d(x, mean.shape[2:])
+                L = F.adaptive_avg_pool2d(x, size)
                 real, made = (torch.cat((L - 50, v), 1) / 100 for v in (truth, mean))
                 hinge = F.relu(1 - judge(real)).mean() + F.relu(1 + judge(made.detach())).mean()
                 judge_optimizer.zero_grad()
@@ -302,7 +303,9 @@ def main() -> None:
     experiment = get_experiment("photo-128px", "small")
     train_set = load_split(experiment, "train", arguments.data)
     val_set = load_split(experiment, "val", arguments.data)
-    results = load_results(arguments.output) if arguments.output.is_file() else {"pilots": {}}
+    results: dict[str, Any] = {"pilots": {}}
+    if arguments.output.is_file():
+        results = json.loads(arguments.output.read_text())
     results |= {
         "machine": machine(),
         "threads": THREADS,
@@ -319,7 +322,7 @@ def main() -> None:
         print(name, flush=True)
         minutes = arguments.new_minutes if pilot.start == "new" else arguments.on_minutes
         # Trained weights are disturbed less by half of the rate of the last stage.
-        rate = {} if pilot.start == "new" else {"lr": 8e-4}
+        rate: dict[str, Any] = {} if pilot.start == "new" else {"lr": 8e-4}
         recipe = replace(experiment.recipe, ema=0.99, **rate, **pilot.recipe)
         weights = experiment_class_weights(replace(experiment, lam=pilot.lam), train_set)
         model = build(pilot, experiment, weights)
