@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
+import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,12 @@ def app(*, host: str = "127.0.0.1", port: int | None = None, share: bool = False
         port: None for the first free one from 7860 on.
         share: whether to make a public link through Gradio's servers. It needs the internet.
     """
-    start(server_name=host, server_port=port, share=share)
+    page = start(server_name=host, server_port=port, share=share)
+    sys.stdout.write(f"The app runs at {page.local_url}\n")
+    if not hasattr(sys, "ps1"):  # as in a notebook
+        sys.stdout.write("Ctrl-C ends it.\n")
+        sys.stdout.flush()
+        page.block_thread()
 
 
 def start(**options: Any) -> gradio.Blocks:
@@ -53,6 +59,8 @@ def start(**options: Any) -> gradio.Blocks:
         show_error=True,
         ssr_mode=False,  # a second server, by Node.js, where that is installed
         run_history=False,
+        quiet=True,  # it advises a public link
+        prevent_thread_lock=True,
         footer_links=[],
         height=_INLINE_HEIGHT,
         **LOOK,

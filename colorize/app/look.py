@@ -17,6 +17,7 @@ _CSS = """
 #marked img, #uncertainty img {max-height: 560px; width: auto; margin: auto}
 #samples .thumbnail-item {aspect-ratio: auto !important; height: auto !important}
 #model input {padding-right: 28px; text-overflow: ellipsis}
+#file {display: none}
 """
 # Gives a pasted image to the upload, as if it had been chosen there.
 PASTE = """() => document.addEventListener('paste', event => {

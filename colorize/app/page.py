@@ -128,7 +128,7 @@ def _make_results() -> dict[str, Any]:
             "Download at full size", variant="primary", elem_id="download"
         )
         gr.Markdown("The file has the photo's own size and keeps its metadata.")
-        parts["file"] = gr.DownloadButton(visible="hidden", elem_id="file")
+        parts["file"] = gr.DownloadButton(elem_id="file")
     return parts
 
 
@@ -244,7 +244,9 @@ def _connect(p: SimpleNamespace) -> None:
     for opened in (uploaded, clicked):
         show(opened.success, scroll_to_output=True)
         # Ready for the next photo; what was read is shown in the results.
-        opened.then(lambda: (None, gr.update(selected_index=None)), None, [p.upload, p.examples])
+        # In the browser, Gradio's "then" does not follow a failure.
+        for after in (opened.success, opened.failure):
+            after(lambda: (None, gr.update(selected_index=None)), None, [p.upload, p.examples])
 
     chosen = _on(p.model.input, callbacks.choose_model, [p.session, p.model], [p.temperature])
     show(chosen.success)

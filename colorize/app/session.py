@@ -19,7 +19,7 @@ from colorize.models import Colorizer
 from colorize.models.fuse import fuse_conv_bn
 from colorize.models.hub import find_device, load_model
 from colorize.photo.files import Photo, read_photo, write_photo
-from colorize.photo.formats import writable_suffixes
+from colorize.photo.formats import deep_suffixes, writable_suffixes
 from colorize.photo.hints import Hint
 from colorize.photo.prediction import DEFAULT_MODEL, Prediction, predict
 from colorize.photo.record import Made
@@ -94,14 +94,15 @@ class Session:
     def open_photo(self, path: Path, name: str, *, as_grey: bool = False) -> None:
         """Read a photo in place of the one before."""
         self.close_photo()
-        photo = read_photo(path, name)
+        photo = read_photo(path, name, depth=16)
         if as_grey:
             grey = np.asarray(Image.fromarray(photo.rgb).convert("L"))
             photo = replace(photo, rgb=np.repeat(grey[..., None], 3, 2))
-        height, width = photo.rgb.shape[:2]
+        rgb = photo.rgb if photo.rgb.dtype == np.uint8 else (photo.rgb >> 8).astype(np.uint8)
+        height, width = rgb.shape[:2]
         scale = SHOWN_SIDE / max(height, width)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        shown = Image.fromarray(photo.rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
+        shown = Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
         self._opened = OpenPhoto(name, storage.sha256_file(path), photo, np.asarray(shown))
 
     def predict(self) -> Prediction:
@@ -128,7 +129,7 @@ class Session:
 
     def samples(self, adjustments: Adjustments) -> np.ndarray:
         """Draw colorings of what is shown, the likeliest first: (SAMPLES, h, w, 3) uint8."""
-        return self._draw(self._shown_prediction(), self.hints.hints, adjustments)
+        return self._shown_prediction().colorize(**self._drawn(adjustments), hints=self.hints.hints)
 
     def uncertainty(self) -> np.ndarray:
         """Picture how undecided the model is: (h, w, 3) uint8; dark is sure, yellow is not."""
@@ -147,9 +148,11 @@ class Session:
         """Write the result at full size with the photo's metadata; notes on what was lost."""
         name, sha256, photo, shown = self.opened
         hints = self.hints.scaled(shown.shape[:2], photo.rgb.shape[:2])
-        colored = self._chosen(self.predict(), hints, adjustments)
+        depth = 8 * photo.rgb.itemsize
+        colored = self._chosen(self.predict(), hints, adjustments, depth)
+        fitting = deep_suffixes() if depth == 16 else writable_suffixes()
         suffix = Path(name).suffix.lower()
-        suffix = suffix if suffix in writable_suffixes() else ".png"
+        suffix = suffix if suffix in fitting else ".png"
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="colorize-")
         path = Path(self._folder.name) / f"{Path(name).stem}-color{suffix}"
@@ -169,21 +172,19 @@ class Session:
         return settings
 
     def _chosen(
-        self, prediction: Prediction, hints: Sequence[Hint], adjustments: Adjustments
+        self,
+        prediction: Prediction,
+        hints: Sequence[Hint],
+        adjustments: Adjustments,
+        depth: int = 8,
     ) -> np.ndarray:
         if self.sample is not None:
-            return self._draw(prediction, hints, adjustments)[self.sample]
-        # A model of one color takes no temperature.
-        own = not load_net(self.model).has_distribution
-        return prediction.colorize(
-            temperature=None if own else adjustments.temperature,
-            saturation=adjustments.saturation,
-            hints=hints,
-        )
+            options = {**self._drawn(adjustments), "sample": self.sample}
+        elif load_net(self.model).has_distribution:
+            options = adjustments._asdict()
+        else:  # a model of one color takes no temperature
+            options = {"saturation": adjustments.saturation}
+        return prediction.colorize(**options, hints=hints, depth=depth)
 
-    def _draw(
-        self, prediction: Prediction, hints: Sequence[Hint], adjustments: Adjustments
-    ) -> np.ndarray:
-        return prediction.colorize(
-            **adjustments._asdict(), hints=hints, samples=SAMPLES, seed=self.seed
-        )
+    def _drawn(self, adjustments: Adjustments) -> dict[str, Any]:
+        return {**adjustments._asdict(), "samples": SAMPLES, "seed": self.seed}

@@ -127,6 +127,7 @@ class Prediction:
         hints: Sequence[Hint] | None = None,
         mask: np.ndarray | None = None,
         samples: int | None = None,
+        sample: int | None = None,
         seed: int = 0,
         depth: int = 8,
     ) -> np.ndarray:
@@ -141,12 +142,13 @@ class Prediction:
                 in 0..255. A hint colors the region around it.
             mask: (H, W) bool, True where color is computed. Elsewhere the image keeps its own.
             samples: number of colorings to draw from the predicted distribution.
+            sample: the one of them to give, from 0 on; it takes a share of their time and memory.
             seed: of the samples.
             depth: bits of a channel of the result, 8 or 16.
 
         Returns:
             (H, W, 3) uint8, or uint16 for a depth of 16. With ``samples`` (samples, H, W, 3), the
-            most likely first.
+            most likely first, unless ``sample`` says which.
         """
         require_choice(upsampling, "upsampling", METHODS)
         require_non_negative(saturation, "saturation")
@@ -154,6 +156,8 @@ class Prediction:
             require_non_negative(temperature, "temperature")
         if samples is not None:
             require_whole(samples, "samples", 1)
+        if sample is not None and require_whole(sample, "sample", 0) >= (samples or 0):
+            raise InputError(f"sample: expected a number below samples, {samples}; got {sample}")
         if require_whole(seed, "seed", 0) >= _SEEDS:
             raise InputError(f"seed: expected a number below 2**63, got {seed}")
         if depth not in (8, 16):
@@ -164,6 +168,8 @@ class Prediction:
         places = self._inside(places, "hints")
         saturation *= self.tone.chroma
         predicted = self._answer.decode(temperature, saturation, samples, seed, places, colors)
+        if sample is not None:
+            predicted = replace(predicted, values=predicted.values[sample, None])
         dtype = np.uint8 if depth == 8 else np.uint16
         colored = np.empty((len(predicted.values), *self._image.size, 3), dtype)
         for ab, rgb in zip(predicted.values, colored, strict=True):
@@ -172,19 +178,19 @@ class Prediction:
             for first, own in self._image.colors(depth):
                 rows = slice(first, first + len(own))
                 np.copyto(colored[:, rows], own, where=~mask[rows, :, None])
-        return colored[0] if samples is None else colored
+        return colored if samples is not None and sample is None else colored[0]
 
     def save(self, path: str | Path, **settings: Any) -> None:
         """Color the image and write it, with the metadata of the file that it came from.
 
         Args:
             path: its ending says the format. A file of this name is replaced.
-            settings: as in ``colorize``, without ``samples``.
+            settings: as in ``colorize``; ``samples`` only with ``sample``.
         """
         path = Path(path)
         find_container(path.suffix)
-        if settings.get("samples") is not None:
-            raise InputError("samples: save writes one coloring; colorize gives several")
+        if settings.get("samples") is not None and settings.get("sample") is None:
+            raise InputError("samples: save writes one coloring; say which with sample=")
         rgb = self.colorize(**settings)
         photo = Photo(rgb) if self.reread is None else self.reread()
         # Transparent pixels were laid over white.

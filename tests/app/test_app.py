@@ -23,6 +23,7 @@ from colorize.app.session import Adjustments, Session, load_net
 from colorize.errors import ColorizeError, ImageError, InputError
 from colorize.models import EuclideanModel
 from colorize.photo.colorize import colorize_image
+from colorize.photo.files import read_photo
 
 pytestmark = pytest.mark.usefixtures("light")
 OWN = Adjustments(0.38)
@@ -110,6 +111,20 @@ def test_the_net_runs_once_for_photo_and_model(
     assert len(runs) == 2
 
 
+def test_the_download_keeps_16_bits(tmp_path: Path) -> None:
+    levels = np.linspace(1000, 60000, 96 * 96).reshape(96, 96).astype(np.uint16)
+    session = Session()
+    for name, written in (("deep.png", "deep-color.png"), ("deep.pgm", "deep-color.png")):
+        Image.fromarray(levels).save(tmp_path / name)
+        session.open_photo(tmp_path / name, name)
+        session.sample = 1
+        assert session.colored(OWN).dtype == np.uint8
+        path, _ = session.save(OWN)
+        assert path.name == written
+        back = read_photo(path, path.name, depth=16).rgb.astype(np.float32)
+        assert len(np.unique(back.mean(2))) > 4 * 256
+
+
 def test_a_photo_that_cannot_be_read_leaves_none(visitor: Session, tmp_path: Path) -> None:
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"no picture")
@@ -167,9 +182,20 @@ def address(nets: None) -> Iterator[str]:
     pytest.importorskip("gradio", reason="needs the extra app")
     from colorize.app.launch import start
 
-    page = start(server_name="127.0.0.1", quiet=True, prevent_thread_lock=True, inline=False)
+    page = start(server_name="127.0.0.1", inline=False)
     yield page.local_url
     page.close()
+
+
+def test_in_a_notebook_it_returns_and_says_only_where_it_runs(
+    nets: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    gradio = pytest.importorskip("gradio", reason="needs the extra app")
+    monkeypatch.setattr(sys, "ps1", ">>> ", raising=False)
+    colorize.app()
+    gradio.close_all(verbose=False)
+    (line,) = capsys.readouterr().out.splitlines()
+    assert "http://127.0.0.1:" in line
 
 
 def test_two_visitors_do_not_mix(address: str, old_photo: Path, tmp_path: Path) -> None:
@@ -240,6 +266,8 @@ def test_in_a_browser(address: str, browser_page: Any, old_photo: Path, tmp_path
     download.value.save_as(tmp_path / "saved.jpg")
     assert download.value.suggested_filename == "old-color.jpg"
     assert Image.open(tmp_path / "saved.jpg").size == (900, 1200)
+    # It holds the result of this moment, and would still when another photo is open.
+    assert page.locator("#file").is_hidden()
     page.get_by_role("tab", name="Compare settings").click()
     page.locator("#sheet img").wait_for()
     page.evaluate(PASTE, base64.b64encode(old_photo.read_bytes()).decode())
@@ -248,4 +276,5 @@ def test_in_a_browser(address: str, browser_page: Any, old_photo: Path, tmp_path
     upload.set_input_files(old_photo)
     page.get_by_text("old.JPG: ").wait_for()
     page.locator("#results").wait_for(state="hidden")
+    page.locator("#upload img").wait_for(state="detached")
     assert all(url.startswith((address, "data:", "blob:")) for url in asked_for)

@@ -403,6 +403,9 @@ def test_samples(grey_levels: np.ndarray) -> None:
     other = colorize_image(image, net, samples=3, seed=1)
     assert np.array_equal(found, again) and not np.array_equal(found, other)
     assert len(colorize_image(image, net, samples=1)) == 1
+    assert (predict(image, net).colorize(samples=3, sample=1) == found[1]).all()
+    with pytest.raises(InputError, match="sample: "):
+        predict(image, net).colorize(samples=3, sample=3)
 
 
 def test_models_without_a_distribution() -> None:
