@@ -27,7 +27,7 @@ from colorize.data.color_profile import (
     declared_color,
     find_conversion,
 )
-from colorize.data.file_kind import HEAD
+from colorize.data.file_kind import HEAD, sample_bits
 from colorize.data.grey import is_grey as is_grey
 from colorize.data.jpeg import find_loss
 from colorize.data.opening import (
@@ -190,6 +190,7 @@ class _Opened(NamedTuple):
     h273: tuple[int, int] | None = None
     reopened: Callable[[], Image.Image] | None = None
     page: TiffPage | None = None
+    bits: int = 8
 
 
 def _read(
@@ -245,7 +246,14 @@ def _with_file(
             return use(_Opened(page=read_tiff(file, name)))
         if is_misread(image):
             return use(_Opened(page=read_tiff(file, name)))
-        decoded = use(_Opened(image, h273, opened))
+        bits = sample_bits(head)
+        if image.format == "JPEG2000" and bits > 8 and image.mode != "I;16":
+            # Pillow rounds the lightest levels up, past 255 to 0.
+            raise ImageError(
+                f"{name}: expected JPEG 2000 of 8 bits, or grey, got color or alpha of {bits} "
+                "bits, which Pillow reads wrongly; save it as TIFF or PNG of 16 bits first"
+            )
+        decoded = use(_Opened(image, h273, opened, bits=bits))
         if not isinstance(image, JpegImageFile) or (loss := find_loss(file, image)) is None:
             return decoded
         if truncated:
@@ -269,6 +277,8 @@ def _to_srgb(opened: _Opened, name: str, depth: int, over_white: bool = False) -
     decoded = assembled(pixels, declared, _orientation(image, name), depth, over_white)
     # Last, as looking for a second page may spoil the first.
     taken = page_note(image)
+    if opened.bits > 8 and depth == 16 and not pixels.deep:
+        taken.append(f"its {opened.bits} bits a channel were cut to 8; of PNG and TIFF 16 are read")
     return replace(decoded, notes=(*taken, *decoded.notes))
 
 

@@ -64,6 +64,15 @@ _PICTURE = re.compile(
 )
 
 
+_MOST_OF_PNM = re.compile(rb"P[36](?:(?:\s|#[^\n]*\n)+(\d+)){3}\s")
+# The byte that tells the bits of a sample, and what is to be added.
+_BITS = [
+    (re.compile(rb"\xff\x4f\xff\x51.{38}(.)", re.DOTALL), 1),  # JPEG 2000, bare
+    (re.compile(rb"\0\0\0\x0cjP  .*?ihdr.{10}(.)", re.DOTALL), 1),
+    (re.compile(rb".{4}ftyp.*?pixi.{5}(.)", re.DOTALL), 0),  # AVIF, HEIF
+]
+
+
 class Foreign(NamedTuple):
     """A kind of file that Pillow alone does not read.
 
@@ -81,6 +90,18 @@ class Foreign(NamedTuple):
 def is_picture(head: bytes) -> bool:
     """Check for the first bytes of a picture, whatever the name of its file."""
     return _PICTURE.match(head) is not None
+
+
+def sample_bits(head: bytes) -> int:
+    """Read how many bits a sample of color has; 8 for formats of which Pillow cuts none."""
+    if head[:2] == b"\x01\xda":  # SGI
+        return 8 * head[3]
+    if found := _MOST_OF_PNM.match(head):
+        return int(found[1]).bit_length()
+    for pattern, more in _BITS:
+        if found := pattern.match(head):
+            return (found[1][0] & 0x7F) + more
+    return 8
 
 
 def foreign_kind(file: BinaryIO, head: bytes) -> Foreign | None:

@@ -289,6 +289,13 @@ def test_a_tiff_that_pillow_cannot_read_names_the_package_that_can(
     stored = np.moveaxis(pixels, -1, 0) if planes else pixels
     raw = written(np.ascontiguousarray(stored), photometric="rgb", **options)
     np.testing.assert_array_equal(decode(raw, "x", depth=16).pixels, pixels)
+
+    def fail(page: object) -> np.ndarray:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, pytest.raises(MemoryError):  # no fault of the file
+        patched.setattr(tifffile.TiffPage, "asarray", fail)
+        decode(raw, "x")
     monkeypatch.setitem(sys.modules, "tifffile", None)
     with pytest.raises(ImageError, match="pip install tifffile"):
         decode(raw, "x")
@@ -650,6 +657,26 @@ def test_a_png_with_a_text_that_is_too_long_keeps_its_pixels() -> None:
         decoded = decode(encoded, "a.png")
         np.testing.assert_array_equal(decoded.rgb, rgb)
         assert any(kind.decode() in note for note in decoded.notes)
+
+
+def test_bits_that_pillow_cuts_are_told_where_16_are_asked_for() -> None:
+    rgb = noise(7, 5, 3)
+    deep = (rgb * np.uint16(257)).astype(">u2").tobytes()
+    for encoded in (encode(rgb, "SGI", bpc=2), b"P6 # made\n5 7 65535\n" + deep):
+        decoded = decode(encoded, "x", depth=16)
+        np.testing.assert_array_equal(decoded.rgb, rgb)
+        assert decoded.notes and not decode(encoded, "x").notes
+
+
+@pytest.mark.parametrize("options", [{}, {"no_jp2": True}], ids=str)
+def test_jpeg_2000_of_color_above_8_bits_is_refused(options: dict[str, Any]) -> None:
+    """Pillow makes white black there."""
+    encoded = bytearray(encode(noise(7, 5, 3), "JPEG2000", **options))
+    assert decode(bytes(encoded), "x").rgb.shape == (7, 5, 3)
+    encoded[42 if options else encoded.index(b"ihdr") + 14] = 16 - 1
+    for read in (decode, decode_rgb):
+        with pytest.raises(ImageError, match="16 bits"):
+            read(bytes(encoded), "x")
 
 
 def test_samples_that_fill_12_of_16_bits_are_told() -> None:
