@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from colorize.cli import study
 from colorize.cli.app import app
-from colorize.cli.console import say
+from colorize.cli.console import put, say
 from colorize.cli.export import export
 from colorize.cli.notebook import notebook
+from colorize.cli.outcome import lacks_memory
 from colorize.cli.photos import color_photos
 from colorize.cli.results import results
 from colorize.cli.sheet import sheet
@@ -19,7 +20,14 @@ from colorize.extras import missing
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; exit status 0 when all was done, 1 when something failed, 130 for Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _run(list(sys.argv[1:] if argv is None else argv))
+    finally:  # also of --help, which ends with SystemExit
+        is_printed = put(end="")
+    return status or int(not is_printed)
+
+
+def _run(arguments: list[str]) -> int:
     commands = {
         "train": study.train,
         "evaluate": study.evaluate,
@@ -34,8 +42,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in commands:
             return commands[arguments[0]](arguments[1:])
         return color_photos(arguments)
+    except BrokenPipeError:
+        say("standard output: nobody reads it any more")
+        return 1
     except (ColorizeError, OSError) as error:
         say(str(error))
+        return 1
+    except (MemoryError, RuntimeError) as error:
+        if not lacks_memory(error):
+            raise
+        say("there is not enough memory")
         return 1
     except ModuleNotFoundError as error:
         say(str(missing("This command", error, "notebook")))

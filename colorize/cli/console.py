@@ -15,12 +15,12 @@ from tqdm import tqdm
 _NOT_SHOWN = ("Cc", "Cs", "Zl", "Zp")
 
 
-def put(text: str) -> bool:
+def put(text: str = "", end: str = "\n") -> bool:
     """Print one line on standard output, above the progress bar; tell whether it went there.
 
-    It counts as gone where nobody reads it.
+    It counts as gone where nobody reads it. So does what a command printed before by itself.
     """
-    error = _write(text, sys.stdout)
+    error = _write(text, sys.stdout, end)
     # EINVAL: Windows, of a reader that has gone.
     if not isinstance(error, OSError) or error.errno in (errno.EPIPE, errno.EINVAL):
         return True
@@ -33,14 +33,14 @@ def say(message: str) -> None:
     _write(f"colorize: {message}", sys.stderr)
 
 
-def _write(text: str, stream: TextIO | None) -> Exception | None:
+def _write(text: str, stream: TextIO | None, end: str = "\n") -> Exception | None:
     if stream is None:  # closed before this process began
         return None
     encoding = stream.encoding or "utf-8"
     shown = "".join(map(_escaped, text)).encode(encoding, "backslashreplace").decode(encoding)
     try:
         # Ctrl-C while tqdm makes its lock ends in an AttributeError.
-        tqdm.write(shown, file=stream, nolock=True)
+        tqdm.write(shown, file=stream, end=end, nolock=True)
         stream.flush()
         return None
     except (OSError, ValueError) as error:

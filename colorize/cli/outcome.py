@@ -37,12 +37,17 @@ def explain(error: Exception, photo: InputPhoto) -> str:
     """Say in one line what an error means for a photo."""
     if isinstance(error, ColorizeError):
         return str(error).removeprefix(f"{photo.path}: ")
-    if isinstance(error, MemoryError) or "memory" in str(error):
+    if lacks_memory(error):
         return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
     text = str(error).splitlines()[0] if str(error) else "no message"
     return f"{type(error).__name__}: {text}"
+
+
+def lacks_memory(error: Exception) -> bool:
+    """Whether an error says that there is no memory left, by Python or by torch."""
+    return isinstance(error, MemoryError) or "memory" in str(error)
 
 
 def is_full(error: Exception, folder: Path) -> bool:

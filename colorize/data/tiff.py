@@ -67,7 +67,7 @@ def read_tiff(file: BinaryIO, name: str) -> TiffPage:
             turned = pages[0].tags.valueof(_ORIENTATION, 1)
             pixels = from_array(array, alpha, pages[0].dtype in _FLOATS)
             return TiffPage(pixels, DeclaredColor(icc), turned, len(every) > 1)
-    except ImageError:
+    except (ImageError, MemoryError):
         raise
     # tifffile raises whatever its parts and the codecs raise.
     except Exception as error:

@@ -213,7 +213,7 @@ def load_checkpoint(path: str | Path) -> Colorizer:
     try:
         model = build_from_config(info.model, info.config)
     except _BAD_CONFIG as error:
-        raise CheckpointError(f"{path}: no {info.model} has its config: {error}") from error
+        raise CheckpointError(f"{path}: its {info.model} cannot be built: {error}") from error
     load_weights(model, path)
     model.input_size = info.input_size
     return model.eval()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
+from colorize.data.opening import opened_image
 from colorize.photo.exif import DamagedExifError, parsed, tiff_tags, unknown_tags, upright_exif
 from colorize.photo.formats import Container
 from colorize.photo.record import Made
@@ -85,7 +87,8 @@ def read_metadata(image: Image.Image, size: tuple[int, int]) -> tuple[Metadata, 
 def read_made(path: Path) -> Made | None:
     """Read from a file's metadata what made its colors; None when it is no result."""
     try:
-        with Image.open(path) as image:
+        # As large as a result may be.
+        with path.open("rb") as file, opened_image(file, path.name, sys.maxsize) as image:
             texts = image.info.get(_XMP_TEXT)
             tagged = getattr(image, "tag_v2", {}).get(_XMP_TAG)
             return find_mark(_as_bytes(image.info.get("xmp") or texts or tagged))

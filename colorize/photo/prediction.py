@@ -131,7 +131,7 @@ class Prediction:
         seed: int = 0,
         depth: int = 8,
     ) -> np.ndarray:
-        """Color the image. Its lightness is kept: turned back to grey, it is the same to the bit.
+        """Color the image. Its lightness stays the same, in 8 bits to the bit.
 
         Args:
             temperature: of the annealed mean, 0 or above; None for the model's own.

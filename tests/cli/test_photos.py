@@ -458,7 +458,9 @@ def test_the_users_files_are_no_results(photos: Path) -> None:
     assert Path("c-color-2.png").is_file()
 
 
-def test_results_are_not_colored_again(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_not_colored_again(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     command = ["*.png", "*.jpg"]
     for more in ([], [], ["--saturation", "2"], ["--overwrite"]):
         assert main([*command, *more]) == 0
@@ -468,7 +470,9 @@ def test_results_are_not_colored_again(capsys: pytest.CaptureFixture[str]) -> No
     assert not Path("again.png").exists()
     # Also without the record, and where the record says nothing about this file.
     Path(record.FILE_NAME).unlink()
-    assert main(["*.png"]) == 0
+    # Nor where Pillow would not open so large a photo.
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40 // 3)
+    assert main(["*.png", "--max-pixels", "1600"]) == 0
     assert "a-color.png" in _error(["a-color.png", "-o", "again.png"], capsys)
     assert _files() == ["a-color.png", "a.png", "b-color.png", "b.jpg", "c-color.png", "c.png"]
 
@@ -559,15 +563,21 @@ def test_names_of_every_kind_and_what_they_print(capfd: pytest.CaptureFixture[st
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_printing_ends_no_run_and_what_is_lost_is_told() -> None:
+@pytest.mark.parametrize(
+    ("arguments", "results"),
+    [([*PHOTOS, "-o", "out", "--overwrite"], ["a.png", "b.png", "c.png"]), (["models"], [])],
+)
+def test_printing_ends_no_run_and_what_is_lost_is_told(
+    arguments: list[str], results: list[str]
+) -> None:
     read, write = os.pipe()
     os.close(read)
     for nowhere, status in ((write, 0), ("/dev/full", 1)):
         with open(nowhere, "w") as stream, pytest.MonkeyPatch.context() as patched:  # noqa: PTH123
             patched.setattr(sys, "stdout", stream)
             patched.setattr(sys, "stderr", None)
-            assert main([*PHOTOS, "-o", "out", "--overwrite"]) == status
-    assert _files("out") == ["a.png", "b.png", "c.png"]
+            assert main(arguments) == status
+    assert _files("out") == results
 
 
 # --- folders, patterns, and going on -----------------------------------------------------------
@@ -700,6 +710,14 @@ def test_every_way_through_a_pipe(monkeypatch: pytest.MonkeyPatch, capfdbinary: 
     for bad in (b"no picture", b""):
         assert run(["-"], bad) == 1
         assert capfdbinary.readouterr().out == b""
+
+    def fail(*arguments: Any, **options: Any) -> np.ndarray:
+        raise MemoryError
+
+    monkeypatch.setattr("colorize.photo.colorize.colorize_image", fail)
+    assert run(["-"]) == 1
+    printed = capfdbinary.readouterr()
+    assert printed.out == b"" and b"memory" in printed.err
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
     assert main(["a.png", "-o", "-"]) == 1
 
