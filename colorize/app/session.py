@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import numpy as np
 from PIL import Image
@@ -29,6 +30,8 @@ from colorize.version import __version__
 SAMPLES = 4
 # Longest side of what is shown; what is downloaded has the photo's own size.
 SHOWN_SIDE = 800
+# Bytes of pixels. Gradio keeps what a visitor who left had open for an hour.
+MOST_HELD = 2**30
 # Dark blue, teal and yellow, for uncertainty that rises.
 _RAMP = np.array([(35, 25, 80), (35, 140, 140), (250, 230, 60)], np.float32)
 
@@ -81,7 +84,7 @@ class Session:
     def opened(self) -> OpenPhoto:
         """The open photo."""
         if self._opened is None:
-            raise InputError("There is no photo yet. Upload one, or click an example.")
+            raise InputError("There is no photo open. Upload one, or click an example.")
         return self._opened
 
     def close_photo(self) -> None:
@@ -104,6 +107,7 @@ class Session:
         size = max(1, round(width * scale)), max(1, round(height * scale))
         shown = Image.fromarray(rgb).resize(size, Image.Resampling.LANCZOS, reducing_gap=2.0)
         self._opened = OpenPhoto(name, storage.sha256_file(path), photo, np.asarray(shown))
+        self._close_older()
 
     def predict(self) -> Prediction:
         """Run the model on the photo, unless it has run."""
@@ -159,6 +163,16 @@ class Session:
         made = Made(name, sha256, self._settings(hints, adjustments))
         return path, write_photo(colored, photo, path, suffix, made=made)
 
+    def _close_older(self) -> None:
+        """Close what others opened longest ago, where all photos together take too much memory."""
+        _OPEN.pop(id(self), None)
+        _OPEN[id(self)] = self
+        held = 0
+        for session in reversed([*_OPEN.values()]):
+            held += 0 if session._opened is None else session._opened.photo.rgb.nbytes
+            if held > MOST_HELD and session is not self:
+                session.close_photo()
+
     def _shown_prediction(self) -> Prediction:
         return self.predict().resized(self.opened.shown)
 
@@ -188,3 +202,6 @@ class Session:
 
     def _drawn(self, adjustments: Adjustments) -> dict[str, Any]:
         return {**adjustments._asdict(), "samples": SAMPLES, "seed": self.seed}
+
+
+_OPEN: WeakValueDictionary[int, Session] = WeakValueDictionary()

@@ -134,6 +134,21 @@ def test_a_photo_that_cannot_be_read_leaves_none(visitor: Session, tmp_path: Pat
         visitor.colored(OWN)
 
 
+def test_photos_of_those_who_left_make_room(
+    visitor: Session, old_photo: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, third = Session(), Session()
+    other.open_photo(old_photo, "old.JPG")
+    monkeypatch.setattr(session_module, "MOST_HELD", 2 * visitor.opened.photo.rgb.nbytes)
+    third.open_photo(old_photo, "old.JPG")
+    with pytest.raises(InputError, match="no photo"):
+        visitor.colored(OWN)
+    assert other.opened.shown.shape == third.opened.shown.shape
+    monkeypatch.setattr(session_module, "MOST_HELD", 1)
+    third.open_photo(old_photo, "old.JPG")
+    assert third.opened
+
+
 def test_a_margin_takes_no_hint(tmp_path: Path) -> None:
     """What is shown has the margin of the photo at its own scale."""
     framed = np.full((1200, 900), 255, np.uint8)
