@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import math
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
+from typing import ParamSpec, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from colorize.errors import InputError
 
+P = ParamSpec("P")
+R = TypeVar("R")
+T = TypeVar("T")
+
 # Of floats in 0..1, far below half a level of 8 bits.
 _ROUNDING = 1e-3
+_LARGEST_WHOLE = 2**63 - 1
 
 
 def require_tensor(
@@ -74,28 +84,66 @@ def _extremes(values: Tensor) -> tuple[float, float]:
 
 def require_positive(value: float, name: str) -> float:
     """Return ``value`` when it is a finite number above zero."""
-    if not (isinstance(value, Real) and 0 < value < float("inf")):
-        raise InputError(f"{name}: expected a number above 0, got {value!r}")
+    if not (_is_real(value) and value > 0):
+        raise InputError(f"{name}: expected a number above 0, got {_shown(value)}")
     return value
 
 
 def require_non_negative(value: float, name: str) -> float:
     """Return ``value`` when it is a finite number of zero or above."""
-    if not (isinstance(value, Real) and 0 <= value < float("inf")):
-        raise InputError(f"{name}: expected a number of 0 or above, got {value!r}")
+    if not (_is_real(value) and value >= 0):
+        raise InputError(f"{name}: expected a number of 0 or above, got {_shown(value)}")
     return value
 
 
 def require_whole(value: int, name: str, least: int) -> int:
-    """Return ``value`` when it is a whole number of ``least`` or above."""
+    """Return ``value`` when it is a whole number of ``least`` or above that 64 bits hold."""
     whole = isinstance(value, Integral) and not isinstance(value, bool)
-    if not (whole and value >= least):
-        raise InputError(f"{name}: expected a whole number of {least} or above, got {value!r}")
+    if not (whole and least <= value <= _LARGEST_WHOLE):
+        raise InputError(
+            f"{name}: expected a whole number of {least} or above, got {_shown(value)}"
+        )
     return int(value)
 
 
-def require_choice(value: str, name: str, choices: Sequence[str]) -> str:
+def require_choice(value: T, name: str, choices: Collection[T]) -> T:
     """Return ``value`` when it is one of ``choices``."""
-    if value not in choices:
-        raise InputError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
+    # Arrays compare each of their elements.
+    if getattr(value, "ndim", 0) or value not in list(choices):
+        raise InputError(f"{name}: expected one of {', '.join(map(str, choices))}; got {value!r}")
     return value
+
+
+def require_flag(value: bool, name: str) -> bool:
+    """Return ``value`` when it is True or False; a word such as "no" would count as True."""
+    if not (isinstance(value, int | np.bool_) and value in (0, 1)):
+        raise InputError(f"{name}: expected True or False, got {value!r:.80}")
+    return bool(value)
+
+
+def checks_flags(call: Callable[P, R]) -> Callable[P, R]:
+    """Decorate a public call: what is True or False by default takes nothing else."""
+    parameters = inspect.signature(call).parameters
+    flags = [name for name, p in parameters.items() if isinstance(p.default, bool)]
+
+    @functools.wraps(call)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        given = {**dict(zip(parameters, args, strict=False)), **kwargs}
+        for name in flags:
+            if name in given:
+                require_flag(given[name], name)  # type: ignore[arg-type]
+        return call(*args, **kwargs)
+
+    return checked
+
+
+def _is_real(value: float) -> bool:
+    real = isinstance(value, Real) and not isinstance(value, bool)
+    return real and abs(value) <= sys.float_info.max
+
+
+def _shown(value: float) -> str:
+    """Show a value as Python does, but not the digits of a giant number."""
+    if isinstance(value, int) and abs(value) > _LARGEST_WHOLE:
+        return f"one of {value.bit_length()} bits"
+    return repr(value)

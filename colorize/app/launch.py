@@ -9,6 +9,7 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
+from colorize.checks import checks_flags
 from colorize.errors import ColorizeError
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ _LARGEST_UPLOAD = "200mb"
 _INLINE_HEIGHT = 1000  # pixels, in a notebook
 
 
+@checks_flags
 def app(*, host: str = "127.0.0.1", port: int | None = None, share: bool = False) -> None:
     """Start the app that colors photos in the browser.
 

@@ -169,7 +169,7 @@ def annealed_mean(logits: Tensor, bin_centers: Tensor, temperature: float = 0.38
             "logits: expected numbers, got NaN or infinity; the model's weights are damaged, its "
             "training diverged, or float16 is too narrow for it (bfloat16 and float32 are not)"
         )
-    if temperature == 0:
+    if temperature < torch.finfo(torch.float32).tiny:
         return centers[logits.argmax(1)].movedim(-1, 1)
     # Under autocast the product below would be rounded to half precision.
     with torch.autocast(logits.device.type, enabled=False):

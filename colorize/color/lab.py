@@ -102,8 +102,7 @@ def join_lightness(L: Tensor, ab: Tensor, *, depth: int = 8) -> Tensor:
     """
     L = require_tensor(L, "L", shape=(None, 1, None, None), floating=True)
     ab = require_tensor(ab, "ab", shape=(L.shape[0], 2, *L.shape[2:]), floating=True)
-    if depth not in (8, 16):
-        raise InputError(f"depth: expected 8 or 16 bits, got {depth}")
+    require_choice(depth, "depth", (8, 16))
     n, _, h, w = L.shape
     rgb = L.new_empty((n, 3, h, w), dtype=torch.uint8 if depth == 8 else torch.uint16)
     rows = max(1, _BAND_PIXELS // max(1, n * w))

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from tqdm.auto import tqdm
 
-from colorize.checks import require_choice
+from colorize.checks import checks_flags, require_choice, require_whole
 from colorize.data.decode import decode_rgb
 from colorize.data.grey import is_grey
 from colorize.data.image_dataset import ImageDataset, Scanned, Transform
@@ -19,7 +19,7 @@ from colorize.data.joined import Roots, listed_roots, open_roots
 from colorize.data.labels import list_images
 from colorize.data.sources import Rejected, in_threads
 from colorize.data.splits import SPLITS, Split, SplitBy, content_digest, split_images
-from colorize.errors import DataError, ImageError, InputError
+from colorize.errors import DataError, ImageError
 
 _AUTO_CACHE_BYTES = 2 * 2**30
 
@@ -61,6 +61,7 @@ class ColorizationDataset(ImageDataset):
         transform: called with each crop, (3, size, size) uint8, gives another one.
     """
 
+    @checks_flags
     def __init__(
         self,
         root: Roots,
@@ -79,18 +80,17 @@ class ColorizationDataset(ImageDataset):
         zoom: tuple[float, float] | None = None,
         transform: Transform | None = None,
     ) -> None:
+        require_choice(split_by, "split_by", ("content", "folds", "folders", "tail"))
+        require_choice(cache, "cache", (True, False, "auto"))
         origin = " + ".join(Path(one).name or os.fspath(one) for one in listed_roots(root))
         if split is not None:
             how = {"tail": " by name", "folders": " by folder"}.get(split_by, "")
             origin += f", split {require_choice(split, 'split', SPLITS)}{how}"
-        require_choice(split_by, "split_by", ("content", "folds", "folders", "tail"))
-        if resize not in (None, "auto") and not (isinstance(resize, int) and resize >= size):
-            raise InputError(
-                f"resize: expected at least the crop's size ({size}), None or 'auto', "
-                f"got {resize!r}"
-            )
-        if cache not in (True, False, "auto"):
-            raise InputError(f"cache: expected True, False or 'auto', got {cache!r}")
+        size = require_whole(size, "size", 1)
+        if isinstance(resize, str):
+            require_choice(resize, "resize", ("auto",))
+        elif resize is not None:
+            resize = require_whole(resize, "resize", size)
         super().__init__(
             origin, size, train, grey=grey, rotation=rotation, zoom=zoom, transform=transform
         )

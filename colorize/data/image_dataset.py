@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from colorize.checks import require_choice
+from colorize.checks import require_choice, require_whole
 from colorize.data.cache import CacheBuilder, PixelCache
 from colorize.data.generators import seeded
 from colorize.data.sources import Rejected
@@ -84,11 +84,9 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         zoom: tuple[float, float] | None = None,
         transform: Transform | None = None,
     ) -> None:
-        if isinstance(size, bool) or not isinstance(size, int) or size < 1:
-            raise InputError(f"size: expected a whole number of pixels above 0, got {size!r}")
         require_choice(grey, "grey", ("drop", "keep"))
         self.origin = origin
-        self.size = size
+        self.size = require_whole(size, "size", 1)
         self.train = train
         self.random_crop = RandomCrop(size, rotation, zoom)
         self.transform = transform

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
+from colorize.checks import checks_flags
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import DataError
 from colorize.evaluation import metrics as per_image_metrics
@@ -29,6 +30,7 @@ from colorize.evaluation.dataset_metrics import (
 from colorize.models import Colorizer, ModelOutput, eval_mode, unwrap
 
 
+@checks_flags
 def evaluate(
     model: Colorizer,
     dataset: Images,
@@ -131,6 +133,7 @@ def evaluate_shuffled(
     return {"temperature": None, **record.results({}, per_image)}
 
 
+@checks_flags
 def evaluate_whole(
     color: Callable[[np.ndarray], np.ndarray],
     images: Iterable[np.ndarray],

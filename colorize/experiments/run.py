@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from typing import Any
 
 from colorize import storage
+from colorize.checks import checks_flags
 from colorize.data.dataset import ImageDataset
 from colorize.data.joined import Roots
 from colorize.errors import CheckpointError, DataError, InputError, TrainingError
@@ -42,6 +43,7 @@ _OF_LEARNING = (
 )
 
 
+@checks_flags
 def run_experiment(
     experiment: ResolvedExperiment,
     root: Roots | None = None,

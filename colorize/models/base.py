@@ -16,6 +16,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
 from colorize.checks import (
+    checks_flags,
     require_finite,
     require_images,
     require_positive,
@@ -41,7 +42,7 @@ class ModelOutput(NamedTuple):
 
 def records_arguments(init: Callable[P, None]) -> Callable[P, None]:
     """Decorate a model's ``__init__``: keep its arguments, defaults included, for ``config``."""
-    signature = inspect.signature(init)
+    init, signature = checks_flags(init), inspect.signature(init)
     kinds = {p.kind: name for name, p in signature.parameters.items()}
     if inspect.Parameter.VAR_POSITIONAL in kinds:
         raise InputError(f"{init.__qualname__}: expected arguments with names, got *arguments")

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from colorize import storage
-from colorize.checks import require_non_negative
+from colorize.checks import checks_flags, require_non_negative
 from colorize.errors import CheckpointError, InputError
 from colorize.models.base import Colorizer, unwrap
 from colorize.models.registry import MODEL_CLASSES, build_from_config
@@ -56,6 +56,7 @@ class CheckpointInfo:
     extra: dict[str, Any]
 
 
+@checks_flags
 def save_checkpoint(
     model: nn.Module, path: str | Path, *, half: bool = False, **extra: Any
 ) -> Path:

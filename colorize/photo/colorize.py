@@ -7,6 +7,7 @@ from typing import Any, overload
 
 import numpy as np
 
+from colorize.checks import checks_flags
 from colorize.photo.hints import Hint
 from colorize.photo.image import AnyImage, Images, for_each
 from colorize.photo.prediction import DEFAULT_MODEL, ModelLike, load, predict
@@ -18,7 +19,8 @@ DEFAULT_CLASSIFIER = "joint-ncd"
 def colorize_image(image: AnyImage, model: ModelLike = ..., **options: Any) -> np.ndarray: ...
 @overload
 def colorize_image(image: Images, model: ModelLike = ..., **options: Any) -> list[np.ndarray]: ...
-def colorize_image(  # type: ignore[misc]  # its options are those of the signatures above
+@checks_flags  # type: ignore[misc]  # its options are those of the signatures above
+def colorize_image(
     image: AnyImage | Images,
     model: ModelLike = DEFAULT_MODEL,
     *,

@@ -11,7 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from colorize.checks import require_choice, require_non_negative, require_whole
+from colorize.checks import (
+    checks_flags,
+    require_choice,
+    require_non_negative,
+    require_whole,
+)
 from colorize.color.lab import join_lightness
 from colorize.errors import InputError
 from colorize.models import eval_mode, unwrap
@@ -27,14 +32,16 @@ from colorize.photo.upsampling import METHODS
 
 DEFAULT_MODEL = "photo"
 ModelLike = nn.Module | str | Path
-_SEEDS = 2**63
+# Every color has reached the border of sRGB by then.
+_MOST_SATURATED = 100.0
 
 
 @overload
 def predict(image: AnyImage, model: ModelLike = ..., **options: Any) -> Prediction: ...
 @overload
 def predict(image: Images, model: ModelLike = ..., **options: Any) -> list[Prediction]: ...
-def predict(  # type: ignore[misc]  # its options are those of the signatures above
+@checks_flags  # type: ignore[misc]  # its options are those of the signatures above
+def predict(
     image: AnyImage | Images,
     model: ModelLike = DEFAULT_MODEL,
     *,
@@ -158,15 +165,13 @@ class Prediction:
             require_whole(samples, "samples", 1)
         if sample is not None and require_whole(sample, "sample", 0) >= (samples or 0):
             raise InputError(f"sample: expected a number below samples, {samples}; got {sample}")
-        if require_whole(seed, "seed", 0) >= _SEEDS:
-            raise InputError(f"seed: expected a number below 2**63, got {seed}")
-        if depth not in (8, 16):
-            raise InputError(f"depth: expected 8 or 16 bits, got {depth!r}")
+        require_whole(seed, "seed", 0)
+        require_choice(depth, "depth", (8, 16))
         if mask is not None:
             mask = _check_mask(mask, self._image.size)
         places, colors = check_hints(() if hints is None else hints, self._image.size)
         places = self._inside(places, "hints")
-        saturation *= self.tone.chroma
+        saturation = min(saturation, _MOST_SATURATED) * self.tone.chroma
         predicted = self._answer.decode(temperature, saturation, samples, seed, places, colors)
         if sample is not None:
             predicted = replace(predicted, values=predicted.values[sample, None])

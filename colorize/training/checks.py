@@ -15,6 +15,7 @@ from torch.utils.data import Subset
 
 from colorize.checks import (
     require_choice,
+    require_flag,
     require_non_negative,
     require_positive,
     require_whole,
@@ -42,8 +43,7 @@ def check_recipe(recipe: Recipe) -> Recipe:
     """Return the recipe in plain numbers when every field has a sense."""
     if not isinstance(recipe, Recipe):
         raise InputError(f"recipe: expected a Recipe, got {type(recipe).__name__}")
-    plain = {f.name: _plain(getattr(recipe, f.name), f.name) for f in fields(recipe)}
-    recipe = Recipe(**plain)
+    recipe = Recipe(**_plain_fields(recipe))
     require_choice(recipe.optimizer, "optimizer", OPTIMIZERS)
     require_choice(recipe.schedule, "schedule", SCHEDULES)
     if recipe.init != "default":
@@ -78,8 +78,7 @@ def check_options(options: FitOptions, recipe: Recipe) -> FitOptions:
     """Return the options in plain numbers when a run can be executed so."""
     if not isinstance(options, FitOptions):
         raise InputError(f"options: expected FitOptions, got {type(options).__name__}")
-    plain = {f.name: _plain(getattr(options, f.name), f.name) for f in fields(options)}
-    options = FitOptions(**plain)
+    options = FitOptions(**_plain_fields(options))
     require_whole(options.accumulate, "accumulate", 1)
     if recipe.batch_size % options.accumulate:
         raise InputError(
@@ -201,6 +200,14 @@ def _explained(what: str, call: Any) -> None:
         call()
     except ColorizeError as error:
         raise InputError(f"{what}: the model cannot learn from it: {error}") from error
+
+
+def _plain_fields(config: Recipe | FitOptions) -> dict[str, Any]:
+    plain = {f.name: _plain(getattr(config, f.name), f.name) for f in fields(config)}
+    for f in fields(config):
+        if isinstance(f.default, bool):
+            require_flag(plain[f.name], f.name)
+    return plain
 
 
 def _plain(value: Any, name: str) -> Any:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from tqdm.auto import tqdm
 
+from colorize.checks import checks_flags, require_whole
 from colorize.color.prior import class_weights, count_bins, smooth_prior
 from colorize.data.dataset import ColorizationDataset
 from colorize.data.joined import Roots
@@ -62,6 +63,7 @@ class Finetuned:
         return self.measures["finetuned"]["auc_cells"] > self.measures["parent"]["auc_cells"]
 
 
+@checks_flags
 def finetune(
     parent: str | Path,
     data: Roots,
@@ -98,7 +100,7 @@ def finetune(
     model = load_model(parent)
     if not model.colors:
         raise InputError(f"{parent}: expected a model that colors, got a {type(model).__name__}")
-    size = model.input_size if size is None else size
+    size = model.input_size if size is None else require_whole(size, "size", 1)
     photos = {split: _photos(data, size, split, split_by) for split in SPLITS}
     counts: dict[str, int] = {split: len(part) for split, part in photos.items()}
     if sum(counts.values()) < _FEWEST:

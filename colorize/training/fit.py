@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from colorize.checks import checks_flags
 from colorize.data.generators import kept_generators
 from colorize.data.transforms import age_lightness, paint_grey
 from colorize.errors import TrainingError
@@ -51,6 +52,7 @@ from colorize.training.state import Progress, RunState, run_identity
 from colorize.training.tensorboard import log_validation
 
 
+@checks_flags
 @kept_generators(devices=True)
 def fit(
     model: Colorizer,

@@ -171,11 +171,13 @@ def test_a_file_that_changed_since_is_named(root: Path) -> None:
     [
         {"size": 0},
         {"size": 16.0},
+        {"size": "16"},
         {"split": "training"},
         {"split_by": "patch"},
         {"resize": 15},
         {"grey": True},
         {"cache": "yes"},
+        {"split_by": ["content"]},
     ],
 )
 def test_arguments_out_of_range(root: Path, wrong: dict[str, Any]) -> None:

@@ -320,6 +320,8 @@ def test_saturation_scales_color(grey_levels: np.ndarray) -> None:
         np.testing.assert_allclose(found, plain * factor, atol=0.1)
     grey = colorize_image(image, net, saturation=0)
     np.testing.assert_array_equal(grey, np.repeat(image[..., None], 3, axis=2))
+    strongest = _ab(colorize_image(image, net, saturation=1e300))
+    assert np.abs(strongest).mean() > 20
     for bad in (-0.1, float("nan"), float("inf")):
         with pytest.raises(InputError, match="saturation"):
             colorize_image(image, net, saturation=bad)
@@ -500,10 +502,10 @@ BAD_ARGUMENTS: list[dict[str, Any]] = [
     *({"size": value} for value in (0, -5, "256", 64.0, True)),
     *({"samples": value} for value in (0, 2.0, "2")),
     *({"saturation": value} for value in (None, "1", -1)),
-    *({"temperature": value} for value in ("0.4", -1.0)),
+    *({"temperature": value} for value in ("0.4", -1.0, 10**400)),
     *({"seed": value} for value in (2**70, -1, 1.5)),
-    {"depth": None},
-    {"upsampling": None},
+    *({"depth": value} for value in (None, np.array([8, 16]))),
+    *({"upsampling": value} for value in (None, np.array(["bilinear", "bilateral"]))),
     *({"hints": value} for value in (5, np.zeros((2, 5)), (3, 4, (255, 0, 0)))),
 ]
 
