@@ -116,6 +116,7 @@ _SYNSET = File(
 _AUTHORS = "https://raw.githubusercontent.com/richzhang/colorization/caffe/colorization/resources"
 _WEIGHTS = "https://colorizers.s3.us-east-2.amazonaws.com"
 _DOGS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
+_COCO = "http://images.cocodataset.org/zips"
 
 
 def _weights(name: str, year: int, file: str, sha256: str, size: int) -> CatalogEntry:
@@ -197,6 +198,29 @@ _TABLE = (
                 f"{_DOGS}/lists.tar",
                 sha256="34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
                 size=481_280,
+            ),
+        ),
+    ),
+    CatalogEntry(
+        "coco",
+        "COCO 2017: photographs of everyday scenes, to train photo with",
+        "Flickr terms of use; rights stay with the photographers, COCO owns none",
+        files=(
+            File(
+                "train2017.zip",
+                f"{_COCO}/train2017.zip",
+                sha256="69a8bb58ea5f8f99d24875f21416de2e9ded3178e903f1f7603e283b9e06d929",
+                size=19_336_861_798,
+                images=118_287,
+                saved="coco-train2017.zip",
+            ),
+            File(
+                "val2017.zip",
+                f"{_COCO}/val2017.zip",
+                sha256="4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+                size=815_585_330,
+                images=5_000,
+                saved="coco-val2017.zip",
             ),
         ),
     ),

@@ -109,6 +109,8 @@ def train(arguments: list[str]) -> int:
         if not options.data or len(options.seed) > 1:
             parser.error("--finetune: expected --data, and one --seed")
         return _finetune(options)
+    if options.data and options.scale == "quick":
+        parser.error("--data: quick scale takes the photographs of the dependencies; use --scale")
     names = [name for word in options.experiments for name in _names(word, options.scale)]
     chosen = [get_experiment(name, options.scale, s) for s in options.seed for name in names]
 
@@ -165,7 +167,7 @@ def _train_one(experiment: ResolvedExperiment, options: argparse.Namespace) -> N
             otherwise = f" ({', '.join(different)} would differ now)" if different else ""
             print(f"{experiment.run} is trained already{otherwise}; --again trains it anew")
             return
-    splits = load_splits(experiment, options.data)
+    splits = load_splits(experiment, options.data, progress=sys.stderr.isatty())
     for part in vars(splits).values():
         print(part.summary())
     results = run_experiment(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import PurePosixPath
@@ -21,6 +22,8 @@ is in one; by the ``"folders"`` of the data set; by the ``"tail"`` of the sorted
 flawed way; or by ``"patch"`` of the bundled photographs.
 """
 FOLDS = 5
+# COCO has the year in the names of its folders.
+_SPLIT_FOLDER = re.compile(rf"({'|'.join(SPLITS)})(20\d\d)?", re.IGNORECASE)
 
 
 class Division(NamedTuple):
@@ -145,7 +148,8 @@ def assign_splits_by_name(names: Sequence[str]) -> list[str]:
 
 
 def assign_splits_by_folder(names: Sequence[str], digests: Sequence[bytes]) -> list[str]:
-    """The division that a data set comes with: by its folders ``train``, ``val`` and ``test``.
+    """The division that a data set comes with: by its folders ``train``, ``val`` and ``test``,
+    which may have a year behind them, as COCO's ``train2017``.
 
     Without a ``test`` folder, ``val`` is halved by content.
 
@@ -180,14 +184,14 @@ def _splits_by_source(names: Iterable[str]) -> dict[str, str | None]:
 
 
 def _folder_split(name: str) -> str | None:
-    folders = (part.lower() for part in PurePosixPath(name).parts[:-1])
-    return next((folder for folder in folders if folder in SPLITS), None)
+    found = map(_SPLIT_FOLDER.fullmatch, PurePosixPath(name).parts[:-1])
+    return next((match[1].lower() for match in found if match), None)
 
 
 def _outside_folders(name: str) -> DataError:
     return DataError(
         f"{name}: expected all images below folders train, val or test, as "
-        'split_by="folders" has it; use split_by="content"'
+        'split_by="folders" has it; move them into such folders, or use split_by="content"'
     )
 
 

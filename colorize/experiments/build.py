@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from tqdm import tqdm
 
 from colorize import paths
 from colorize.color.bins import FILE_NAME, published_bin_centers, save_bin_centers
@@ -46,18 +47,25 @@ class Splits:
     test: ImageDataset
 
 
-def load_splits(experiment: ResolvedExperiment, root: Roots | None = None) -> Splits:
+def load_splits(
+    experiment: ResolvedExperiment, root: Roots | None = None, *, progress: bool = False
+) -> Splits:
     """Load the images of an experiment, as ``load_split``."""
-    return Splits(*(load_split(experiment, split, root) for split in SPLITS))
+    return Splits(*(load_split(experiment, split, root, progress=progress) for split in SPLITS))
 
 
 def load_split(
-    experiment: ResolvedExperiment, split: Split, root: Roots | None = None
+    experiment: ResolvedExperiment,
+    split: Split,
+    root: Roots | None = None,
+    *,
+    progress: bool = False,
 ) -> ImageDataset:
     """Load the training, validation or test images of an experiment.
 
     Args:
         root: a folder or .zip with the data set, or several; None for those in DATA.
+        progress: whether to show a progress bar.
     """
     spec, recipe = experiment.data, experiment.recipe
     train = split == "train"
@@ -84,6 +92,7 @@ def load_split(
         seed=seed,
         rotation=recipe.rotation,
         zoom=recipe.zoom,
+        progress=progress,
     )
 
 
@@ -96,9 +105,8 @@ def training_prior(spec: DataSpec, train_set: ImageDataset, folder: Path) -> Ten
     identity = train_set.content_sha256
     counted = path.is_file() and path.with_suffix(".npy").is_file()
     if not (counted and load_results(path).get("content_sha256") == identity):
-        images = (
-            torch.from_numpy(train_set.image(i)).movedim(-1, 0)[None] for i in range(len(train_set))
-        )
+        indices = tqdm(range(len(train_set)), "prior", unit="image", disable=None)
+        images = (torch.from_numpy(train_set.image(i)).movedim(-1, 0)[None] for i in indices)
         count = count_bins(images, published_bin_centers())
         record = {
             "data_set": spec.name,

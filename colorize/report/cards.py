@@ -16,9 +16,17 @@ TERMS = {
     "vehicles-final": "ImageNet: non-commercial research",
     "ncd": "Natural-Color Dataset, distributed by its authors for research",
     "stanford-dogs": "ImageNet: non-commercial research",
-    "photos": "a mix of public research sets, for research",
+    "photos": (
+        "research only; the mix cannot be handed on. It is `photos-128` (natural scenes of Intel's "
+        "set, Caltech-101, several sets of cats, dogs and pandas, flowers of five kinds, clothing) "
+        "and `photos-160` (parts of SYSU-Scenes, Places365, AVA, Stanford Cars, PACS, VOC 2007, "
+        "Flickr8k, ShanghaiTech, Clothing Co-Parsing and others); all are named with their own "
+        "terms in [photo-sources.md](photo-sources.md)"
+    ),
     "bundled": "photographs inside scikit-image, matplotlib and scikit-learn, under their licences",
 }
+# Of the training images of that mix: who trains on other photographs has other terms.
+_PHOTOS = "dde69dad09c126fa8930188d77266ee60f86f98a696fdfd01c606d923cebf21a"
 _CARD = """# {name}
 
 {claim}
@@ -65,7 +73,7 @@ def card(results: Result) -> str:
         classes=len(spec["classes"]) or "all",
         sizes=", ".join(f"{part} {split['images']:,}" for part, split in data.items()),
         grey=sum(split["grey_left_out"] for split in data.values()),
-        terms=TERMS.get(spec["name"], "see its source"),
+        terms=_terms(spec["name"], data["train"]["content_sha256"]),
         prior=_prior(experiment),
         recipe=(
             f"{recipe['optimizer']}, peak rate {recipe['lr']:g}, {recipe['schedule']} schedule, "
@@ -86,6 +94,11 @@ def card(results: Result) -> str:
             "guesses, mostly towards the colors of its own."
         ),
     )
+
+
+def _terms(name: str, content_sha256: str) -> str:
+    own = name == "photos" and content_sha256 != _PHOTOS
+    return TERMS.get("" if own else name, "see the source of the images")
 
 
 def _options(options: Mapping[str, Any]) -> str:

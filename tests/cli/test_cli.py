@@ -134,6 +134,7 @@ def test_what_one_experiment_lacks_does_not_stop_the_others(
         (["euclidean", "--scale", "quick", "--epochs", "nan"], "epochs"),
         (["euclidean", "--scale", "quick", "--save-every", "0"], "save"),
         (["euclidean", "--scale", "small", "--data", "nowhere"], "nowhere"),
+        (["euclidean", "--scale", "quick", "--data", "photos"], "photographs of the dependencies"),
         (["euclidean", "--scale", "small"], "DOWNLOADER"),
         (["euclidean", "--scale", "quick", "--test"], "train the experiment first"),
         ([], "experiments"),

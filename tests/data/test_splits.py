@@ -92,6 +92,8 @@ def test_division_by_the_folders_of_the_data_set() -> None:
     assert twice[:20] == found and twice[20] == found[12]
     own = assign_splits_by_folder([*names, "set/Test/dog.jpg"], [*digests, b"new"])
     assert own == ["train"] * 10 + ["val"] * 10 + ["test"]
+    coco = ["train2017/1.jpg", "val2017/2.jpg", "test/3.jpg"]
+    assert assign_splits_by_folder(coco, [b"1", b"2", b"3"]) == ["train", "val", "test"]
     with pytest.raises(DataError, match=r"^cat/1\.jpg:"):
         assign_splits_by_folder(["cat/1.jpg"], [b"one"])
 

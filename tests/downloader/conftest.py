@@ -19,6 +19,8 @@ BODIES = {
     "stanford-dogs-images.tar": tar_of({"./Images/n02085620-Chihuahua/n02085620_7.jpg": b"dog"}),
     "stanford-dogs-lists.tar": tar_of({"train_list.mat": b"MATLAB", "test_list.mat": b"MATLAB"}),
     "tiny-imagenet-200.zip": zip_of({"tiny-imagenet-200/train/n01443537/images/0.JPEG": b"fish"}),
+    "train2017.zip": zip_of({"train2017/000000000009.jpg": b"salad"}),
+    "val2017.zip": zip_of({"val2017/000000000139.jpg": b"room"}),
 }
 
 

@@ -196,6 +196,13 @@ def test_a_card_has_what_its_checkpoint_stands_on(name: str, results: Results) -
     assert "None" not in text and "nan" not in text
 
 
+def test_photo_trained_on_other_photographs_has_not_the_terms_of_ours(results: Results) -> None:
+    data = {**results["photo"]["data"]}
+    data["train"] = {**data["train"], "content_sha256": "0" * 64}
+    text = cards.card({**results["photo"], "data": data})
+    assert cards.TERMS["photos"] not in text and "see the source of the images" in text
+
+
 def test_a_table_of_what_was_only_measured(results: Results) -> None:
     """``colorize evaluate`` knows no experiment."""
     result = dict(results["joint-ncd"])
