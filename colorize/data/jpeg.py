@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 from collections.abc import Iterator
 from typing import BinaryIO, NamedTuple
@@ -20,6 +21,7 @@ _RESTART = re.compile(rb"\xff([\xd0-\xd7])")
 _LOST = bytes(512)
 # Any bits that go on the data do: if all pixels are there, none of them changes.
 _MORE = b"\x5a\x3c\x96\x0f" * 64
+_ROWS = 64  # compared at once, for memory
 
 
 class _Scan(NamedTuple):
@@ -44,14 +46,31 @@ def find_loss(file: BinaryIO, image: Image.Image) -> str | None:
             restarts = _RESTART.findall(content, start, end)
             if any(code[0] % 8 != i % 8 for i, code in enumerate(restarts)):
                 return "a part in the middle of its data is missing"
+    # Where one of many scans ends too soon, the others give the pixels.
+    if image.info.get("progressive"):
+        return "a part of its data is missing" if _has_more(image, _continued(content)) else None
     # What no data are there for is of the middle of all levels; of CMYK Pillow gives the inverse.
     width, height = image.size
     corner = np.asarray(image.crop((max(0, width - 4), max(0, height - 4), width, height)))
-    if ((corner == 127) | (corner == 128)).all():
-        end = max((scan.end for scan in _scans(content)), default=len(content))
-        if _reduced(content) != _reduced(content[:end] + _MORE + content[end:]):
-            return "its data end too soon"
+    is_grey = bool(((corner == 127) | (corner == 128)).all())
+    if is_grey and _reduced(content) != _reduced(_continued(content)):
+        return "its data end too soon"
     return None
+
+
+def _continued(content: bytes) -> bytes:
+    """Go on with the data of every scan."""
+    places = [0, *(scan.end for scan in _scans(content)), len(content)]
+    return _MORE.join(content[start:end] for start, end in itertools.pairwise(places))
+
+
+def _has_more(image: Image.Image, content: bytes) -> bool:
+    """Check whether a JPEG of the same size differs; of one that was reduced not."""
+    with Image.open(io.BytesIO(content), formats=("JPEG",)) as other:
+        bands = ((0, y, image.width, y + _ROWS) for y in range(0, image.height, _ROWS))
+        return other.size == image.size and any(
+            other.crop(band).tobytes() != image.crop(band).tobytes() for band in bands
+        )
 
 
 def _reduced(content: bytes) -> bytes:

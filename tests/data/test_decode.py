@@ -570,8 +570,8 @@ def test_a_jpeg_that_lost_data_without_an_error_of_libjpeg(mode: str) -> None:
         place = start + (len(raw) - start) * 2 // 3
         zeros = raw[:place] + bytes(1024) + raw[place + 1024 :]
         hole, cut = raw[:place] + raw[place + 6000 :], raw[:place] + b"\xff\xd9"
-        # A progressive one without its end is a picture with less detail.
-        for damaged in [zeros] if "progressive" in options else [zeros, hole, cut]:
+        # What follows a hole in a progressive one may end by chance where it should.
+        for damaged in (zeros, cut) if "progressive" in options else (zeros, cut, hole):
             for read in (decode, decode_rgb):
                 with pytest.raises(ImageError, match=r"^x: .*truncated=True"):
                     read(damaged, "x")
