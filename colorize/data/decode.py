@@ -27,7 +27,7 @@ from colorize.data.color_profile import (
     declared_color,
     find_conversion,
 )
-from colorize.data.file_kind import HEAD, sample_bits
+from colorize.data.file_kind import HEAD, jp2_profile, sample_bits
 from colorize.data.grey import is_grey as is_grey
 from colorize.data.jpeg import find_loss
 from colorize.data.opening import (
@@ -228,6 +228,7 @@ def _with_file(
             file.seek(0)
             head = file.read(HEAD)
             h273 = h273_numbers(file, head)
+            profile = jp2_profile(file, head)
             file.seek(0)
 
         def opened() -> Image.Image:
@@ -235,6 +236,8 @@ def _with_file(
             image = stack.enter_context(opened_image(file, name, max_pixels))
             if image.format == "TIFF":
                 image.info.pop("xmp", None)  # Pillow would turn it by this
+            if profile:
+                image.info["icc_profile"] = profile
             return image
 
         try:

@@ -72,6 +72,8 @@ _BITS = [
     (re.compile(rb".{4}ftyp.*?pixi.{5}(.)", re.DOTALL), 0),  # AVIF, HEIF
 ]
 
+_JP2_PROFILE = re.compile(rb"\0\0\0\x0cjP  .*?(.{4})colr[\x02\x03]..", re.DOTALL)
+
 
 class Foreign(NamedTuple):
     """A kind of file that Pillow alone does not read.
@@ -102,6 +104,15 @@ def sample_bits(head: bytes) -> int:
         if found := pattern.match(head):
             return (found[1][0] & 0x7F) + more
     return 8
+
+
+def jp2_profile(file: BinaryIO, head: bytes) -> bytes | None:
+    """Read the ICC profile of a JPEG 2000, which Pillow does not."""
+    found = _JP2_PROFILE.match(head)
+    if found is None:
+        return None
+    file.seek(found.end())
+    return file.read(max(0, int.from_bytes(found[1], "big") - 11))
 
 
 def foreign_kind(file: BinaryIO, head: bytes) -> Foreign | None:

@@ -136,6 +136,18 @@ def test_an_avif_declares_its_space_by_numbers() -> None:
     assert np.abs(expected - plain).max() > 3
 
 
+def test_the_profile_of_a_jpeg_2000() -> None:
+    rgb, icc = soft(), rgb_profile(ADOBE, 2.2)
+    raw = encode(rgb, "JPEG2000")
+    start, place = raw.index(b"jp2h") - 4, raw.index(b"colr") - 4
+    size = 11 + len(icc)
+    outer, inner = (struct.unpack_from(">I", raw, at)[0] for at in (start, place))
+    boxes = struct.pack(">I", outer - inner + size) + raw[start + 4 : place]
+    boxes += struct.pack(">I4sBBB", size, b"colr", 2, 0, 0) + icc
+    decoded = decode(raw[:start] + boxes + raw[place + inner :], "x")
+    assert np.abs(decoded.rgb - 255 * encoded((rgb / 255) ** 2.2 @ ADOBE_TO_SRGB.T)).max() < 0.6
+
+
 def test_every_way_in_gives_the_same(tmp_path: Path) -> None:
     rgb = np.kron(noise(8, 8, 3, seed=3) // 2 + 60, np.ones((8, 8, 1), np.uint8))
     place = tmp_path / "photos" / "a"
