@@ -27,7 +27,7 @@ from colorize.data.color_profile import (
     declared_color,
     find_conversion,
 )
-from colorize.data.file_kind import HEAD, jp2_profile, sample_bits
+from colorize.data.file_kind import HEAD, TIFF_MARKS, jp2_profile, sample_bits
 from colorize.data.grey import is_grey as is_grey
 from colorize.data.jpeg import find_loss
 from colorize.data.opening import (
@@ -42,7 +42,7 @@ from colorize.data.opening import (
     page_note,
 )
 from colorize.data.stored import has_alpha, is_deep, stored_pixels
-from colorize.data.tiff import TIFF_MARKS, TiffPage, is_misread, read_tiff
+from colorize.data.tiff import TiffPage, is_misread, read_tiff
 from colorize.errors import ImageError
 
 ImageSource = FileSource | Image.Image

@@ -50,6 +50,7 @@ _SIGNATURES: tuple[tuple[bytes, str, str], ...] = (
 _PATTERNS = [(re.compile(sign, re.DOTALL), name, advice) for sign, name, advice in _SIGNATURES]
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"heif", b"mif1", b"msf1")
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _JPEG_LS = b"\xf7"
 _CFA, _LINEAR_RAW = 32803, 34892
 _PHOTOMETRIC, _SUB_DIRECTORIES, _DNG_VERSION = 262, 330, 50706
@@ -131,7 +132,7 @@ def foreign_kind(file: BinaryIO, head: bytes) -> Foreign | None:
     for pattern, name, advice in _PATTERNS:
         if pattern.match(head):
             return Foreign(name, advice)
-    if head[:4] in (b"II*\0", b"MM\0*") and _is_raw(file, "<" if head[:1] == b"I" else ">"):
+    if head[:4] in TIFF_MARKS and _is_raw(file, head):
         return Foreign(_RAW.format("as DNG, NEF, ARW and others"), _RAW_ADVICE)
     return None
 
@@ -150,22 +151,29 @@ def _of_brands(head: bytes) -> Foreign | None:
     return Foreign("a video", _VIDEO_ADVICE)
 
 
-def _is_raw(file: BinaryIO, order: str) -> bool:
+def _is_raw(file: BinaryIO, head: bytes) -> bool:
     """Check whether a directory of a TIFF holds what a sensor saw."""
-    for tags in _directories(file, order):
+    for tags in _directories(file, "<" if head[:1] == b"I" else ">", b"+" in head[2:4]):
         if _DNG_VERSION in tags or tags.get(_PHOTOMETRIC, (0,))[0] in (_CFA, _LINEAR_RAW):
             return True
     return False
 
 
-def _directories(file: BinaryIO, order: str) -> Iterator[dict[int, tuple[int, ...]]]:
-    """Yield the tags that matter here, of all directories and those below them."""
+def _directories(file: BinaryIO, order: str, big: bool) -> Iterator[dict[int, tuple[int, ...]]]:
+    """Yield the tags that matter here, of all directories and those below them.
+
+    Args:
+        file: a TIFF.
+        order: of its bytes, as ``struct`` names it.
+        big: whether it is a BigTIFF, whose numbers are twice as long.
+    """
+    size, long = (20, "Q") if big else (12, "I")
 
     def read(place: int, form: str) -> tuple[int, ...]:
         file.seek(place)
         return struct.unpack(order + form, file.read(struct.calcsize(order + form)))
 
-    waiting = list(read(4, "I"))
+    waiting = list(read(8 if big else 4, long))
     seen: set[int] = set()
     while waiting and len(seen) < _MOST_DIRECTORIES:
         start = waiting.pop(0)
@@ -174,17 +182,19 @@ def _directories(file: BinaryIO, order: str) -> Iterator[dict[int, tuple[int, ..
         seen.add(start)
         tags: dict[int, tuple[int, ...]] = {}
         try:
-            (count,) = read(start, "H")
-            for place in range(start + 2, start + 2 + 12 * count, 12):
-                tag, kind, number = read(place, "HHI")
+            (count,) = read(start, "Q" if big else "H")
+            first = start + (8 if big else 2)
+            for place in range(first, first + size * count, size):
+                tag, kind, number = read(place, "HH" + long)
+                value = place + size - struct.calcsize(long)
                 if tag == _DNG_VERSION:
                     tags[tag] = (1,)
                 elif tag == _PHOTOMETRIC:
-                    tags[tag] = read(place + 8, "H" if kind == 3 else "I")
+                    tags[tag] = read(value, "H" if kind == 3 else "I")
                 elif tag == _SUB_DIRECTORIES and number <= _MOST_DIRECTORIES:
-                    place = place + 8 if number == 1 else read(place + 8, "I")[0]
-                    waiting += read(place, f"{number}I")
-            waiting += read(start + 2 + 12 * count, "I")
+                    value = value if number == 1 else read(value, long)[0]
+                    waiting += read(value, f"{number}{long}")
+            waiting += read(first + size * count, long)
         except (struct.error, OSError, OverflowError):
             pass  # the end of the file; Pillow says what is wrong with it
         yield tags

@@ -35,6 +35,7 @@ _PLUGINS = {
     "AVIF": ("pillow_avif", None),
 }
 FIRST_PAGE = "the first of its pages or frames was taken"
+_ONLY_REDUCED = "only a reduced copy of the image was found in it"
 LOST = "it is cut off or damaged; what is missing is grey, or wrong"
 # What Pillow's decoders raise on damaged files. A full disk or a bug of ours is not among them.
 _DECODER_ERRORS = (
@@ -218,6 +219,8 @@ def page_note(image: Image.Image) -> list[str]:
     try:
         if (page := getattr(image, "tell", int)()) > 0:
             return [f"its page {page + 1} was taken, as those before it are reduced copies"]
+        if isinstance(image, TiffImageFile) and _is_reduced(image):
+            return [_ONLY_REDUCED]
         return [FIRST_PAGE] * (getattr(image, "n_frames", 1) > 1)
     except (*_DECODER_ERRORS, LookupError):
         return [FIRST_PAGE]  # a second page that is damaged

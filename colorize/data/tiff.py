@@ -13,7 +13,6 @@ from colorize.data.color_profile import DeclaredColor
 from colorize.data.stored import StoredPixels, float_levels, from_array
 from colorize.errors import ImageError
 
-TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _BITS, _COMPRESSION, _PLANAR, _EXTRA_SAMPLES = 258, 259, 284, 338
 _ORIENTATION, _ICC = 274, 34675

@@ -310,6 +310,9 @@ def test_the_page_is_taken_that_is_no_reduced_copy() -> None:
     np.testing.assert_array_equal(decoded.rgb, rgb)
     assert len(decoded.notes) == 1 and "page 2" in decoded.notes[0]
     np.testing.assert_array_equal(decode_rgb(file.getvalue(), "x"), rgb)
+    alone = decode(written(rgb, photometric="rgb", subfiletype=1), "x")
+    np.testing.assert_array_equal(alone.rgb, rgb)
+    assert len(alone.notes) == 1
 
 
 # EXIF 2.3, tag 274: on which side of the picture the stored first row and first column lie.
@@ -486,10 +489,10 @@ def test_bad_sources_are_named(tmp_path: Path) -> None:
             decode_rgb(source, "a cat")  # type: ignore[arg-type]
 
 
-def camera_raw(make: str) -> bytes:
+def camera_raw(make: str, big: bool = False) -> bytes:
     """What a camera writes: a thumbnail first, and what the sensor saw below it."""
     file = io.BytesIO()
-    with tifffile.TiffWriter(file) as writer:
+    with tifffile.TiffWriter(file, bigtiff=big) as writer:
         tags = [(271, 2, 0, make, True)]
         writer.write(noise(9, 12, 3), photometric="rgb", subfiletype=1, subifds=1, extratags=tags)
         mosaic = [(33421, 3, 2, (2, 2), True), (33422, 1, 4, bytes((0, 1, 1, 2)), True)]
@@ -504,6 +507,7 @@ def brand(name: bytes, *more: bytes) -> bytes:
 
 FOREIGN: dict[str, tuple[Callable[[], bytes], str]] = {
     "nef": (lambda: camera_raw("NIKON CORPORATION"), "raw.*rawpy"),
+    "big nef": (lambda: camera_raw("NIKON CORPORATION", big=True), "raw.*rawpy"),
     "dng": (lambda: written(noise(9, 9), extratags=[(50706, 1, 4, bytes(4), True)]), "raw.*rawpy"),
     "cr2": (lambda: b"II*\0\x10\0\0\0CR\2\0" + bytes(99), "raw.*rawpy"),
     "cr3": (lambda: brand(b"crx ", b"isom"), "raw.*rawpy"),
