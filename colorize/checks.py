@@ -5,9 +5,11 @@ from __future__ import annotations
 import functools
 import inspect
 import math
+import os
 import sys
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
+from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import numpy as np
@@ -75,8 +77,8 @@ def require_images(images: Tensor, name: str) -> Tensor:
 
 
 def _extremes(values: Tensor) -> tuple[float, float]:
-    """Smallest and largest number, NaN if any is; 0 and 0 of none."""
-    if values.numel() == 0:
+    """Smallest and largest number, NaN if any is; 0 and 0 of none, and on the meta device."""
+    if values.numel() == 0 or values.is_meta:
         return 0.0, 0.0
     low, high = torch.stack(values.detach().aminmax()).tolist()
     return low, high
@@ -112,6 +114,14 @@ def require_choice(value: T, name: str, choices: Collection[T]) -> T:
     if getattr(value, "ndim", 0) or value not in list(choices):
         raise InputError(f"{name}: expected one of {', '.join(map(str, choices))}; got {value!r}")
     return value
+
+
+def require_path(value: str | os.PathLike[str], name: str, expected: str = "a path") -> Path:
+    """Return ``value`` as a path, ``~`` being the user's home, when it is one."""
+    if not isinstance(value, str | os.PathLike) or not str(value) or "\0" in str(value):
+        raise InputError(f"{name}: expected {expected}, got {value!r:.80}")
+    # pathlib's raises where the name after ~ is no user's.
+    return Path(os.path.expanduser(value))  # noqa: PTH111
 
 
 def require_flag(value: bool, name: str) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from colorize.data.sources import FolderSource, ZipSource, open_source
 from colorize.errors import InputError
@@ -39,9 +39,9 @@ Source = FolderSource | ZipSource | JoinedSource
 
 def listed_roots(root: Roots) -> list[str | os.PathLike[str]]:
     """The one root, or all of them, as a list."""
-    roots = [root] if isinstance(root, str | os.PathLike) else list(root)
-    if not roots:
-        raise InputError("root: expected a folder or .zip, or several, got an empty list")
+    roots = list(root) if isinstance(root, Iterable) and not isinstance(root, str) else [root]
+    if not roots or not all(isinstance(one, str | os.PathLike) for one in roots):
+        raise InputError(f"root: expected a folder or .zip, or several, got {root!r:.80}")
     return roots
 
 

@@ -228,7 +228,8 @@ def open_source(root: str | os.PathLike[str]) -> FolderSource | ZipSource:
         DataError: when it does not exist (with the command that fetches it, when it is one of the
             project's data sets) or is something else.
     """
-    path = Path(root).expanduser()
+    # pathlib raises where the name after ~ is no user's.
+    path = Path(os.path.expanduser(root))  # noqa: PTH111
     if not path.exists() and (archive := path.with_name(f"{path.name}.zip")).is_file():
         path = archive
     if path.is_dir():

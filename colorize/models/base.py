@@ -70,12 +70,14 @@ def records_arguments(init: Callable[P, None]) -> Callable[P, None]:
 
 
 class _Config(dict[str, Any]):
-    def __setitem__(self, name: str, value: Any) -> None:
-        raise InputError(f"config: expected no changes; set model.{name} or model.output.{name}")
+    def _refuse(self, *args: Any, **values: Any) -> Any:
+        raise InputError(
+            "config: expected no changes; set the attribute of the model or of its output, such as "
+            "model.output.temperature"
+        )
 
-    def update(self, *others: Any, **values: Any) -> None:
-        for name in dict(*others, **values):
-            self[name] = ...
+    __setitem__ = __delitem__ = __ior__ = _refuse
+    update = setdefault = pop = popitem = clear = _refuse
 
 
 class Colorizer(nn.Module):
@@ -102,6 +104,7 @@ class Colorizer(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self._arguments, self._options = {}, set()
+        self.register_forward_hook(_require_output)
 
     @property
     def config(self) -> dict[str, Any]:
@@ -145,7 +148,7 @@ class Colorizer(nn.Module):
     @property
     def device(self) -> torch.device:
         """Where the weights are; torch's default for a model without any."""
-        return next((p.device for p in self.parameters()), torch.get_default_device())
+        return self._weight().device
 
     @property
     def colors(self) -> bool:
@@ -252,7 +255,19 @@ class Colorizer(nn.Module):
         return full[:, :, :h, :w]
 
     def _dtype(self) -> torch.dtype:
-        return next((p.dtype for p in self.parameters()), torch.float32)
+        return self._weight().dtype
+
+    def _weight(self) -> Tensor:
+        """The first of its weights; for a model without any one of torch's default device."""
+        weight = next(self.parameters(), None)
+        if weight is None:
+            return torch.empty(0, dtype=torch.float32)
+        if weight.device.type == "meta":
+            raise InputError(
+                "model: expected weights, got a model on the meta device, which has none; build it "
+                "on another, or load_model() one"
+            )
+        return weight
 
 
 _in_eval_mode: WeakKeyDictionary[nn.Module, tuple[int, list[tuple[nn.Module, bool]]]]
@@ -289,7 +304,21 @@ def unwrap(model: object) -> Colorizer:
         inner = getattr(inner, "_orig_mod", None) or getattr(inner, "module", None)
     if not isinstance(inner, Colorizer):
         raise InputError(f"model: expected a colorize.Colorizer, got {type(model).__name__}")
+    if not hasattr(inner, "output"):
+        raise InputError(
+            f"model: expected {type(inner).__name__} to set its output: a BinHead, a "
+            "RegressionHead, or None"
+        )
+    inner._weight()
     return inner
+
+
+def _require_output(model: nn.Module, args: Any, output: object) -> None:
+    if not isinstance(output, ModelOutput):
+        raise InputError(
+            f"{type(model).__name__}.forward: expected a ModelOutput(color, classes), got "
+            f"{type(output).__name__}"
+        )
 
 
 def scale_channels(channels: int, width: float) -> int:

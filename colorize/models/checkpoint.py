@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from colorize import storage
-from colorize.checks import checks_flags, require_non_negative
+from colorize.checks import checks_flags, require_non_negative, require_path, require_whole
 from colorize.errors import CheckpointError, InputError
 from colorize.models.base import Colorizer, unwrap
 from colorize.models.registry import MODEL_CLASSES, build_from_config
@@ -73,7 +73,7 @@ def save_checkpoint(
     Raises:
         CheckpointError: when ``load_model`` could not load it again.
     """
-    path, model = Path(path).expanduser(), unwrap(model)
+    path, model = require_path(path, "path"), unwrap(model)
     if path.suffix != SUFFIX:
         raise InputError(f"path: expected a name ending in {SUFFIX}, got {path.name}")
     record = require_loadable(model, extra)
@@ -105,13 +105,11 @@ def require_loadable(model: Colorizer, extra: Mapping[str, Any] | None = None) -
         raise CheckpointError(
             f"{name}: expected a class that load_model knows; put @register_model before it"
         )
-    if type(model.input_size) is not int or model.input_size < 1:
-        raise CheckpointError(f"input_size: expected whole pixels above 0, got {model.input_size}")
     record = {
         "format": FORMAT,
         "model": name,
         "config": config,
-        "look_size": model.input_size,
+        "look_size": require_whole(model.input_size, "input_size", 1),
         "extra": dict(extra or {}),
     }
     try:
@@ -140,7 +138,7 @@ def set_temperature(path: str | Path, temperature: float) -> None:
         CheckpointError: as ``read_info``.
         InputError: when its model has no temperature, or the number is not one.
     """
-    path = Path(path).expanduser()
+    path = require_path(path, "path")
     model = load_checkpoint(path)
     if not model.has_distribution:
         raise InputError(
@@ -160,7 +158,7 @@ def read_info(path: str | Path) -> CheckpointInfo:
     Raises:
         CheckpointError: when the file is missing, damaged, or not written by ``save_checkpoint``.
     """
-    path = Path(path).expanduser()
+    path = require_path(path, "path")
     with _opened(path) as file:
         metadata = file.metadata() or {}
     if _KEY not in metadata:
@@ -204,7 +202,7 @@ def load_checkpoint(path: str | Path) -> Colorizer:
     Raises:
         CheckpointError: as ``read_info``; or when the weights do not fit the model.
     """
-    path = Path(path).expanduser()
+    path = require_path(path, "path")
     info = read_info(path)
     if info.model not in MODEL_CLASSES:
         raise CheckpointError(
@@ -230,7 +228,7 @@ def load_weights(model: Colorizer, path: str | Path) -> None:
         CheckpointError: when the file is missing or damaged, or names or shapes differ; the model
             is then as it was.
     """
-    loaded = _read_tensors(Path(path).expanduser())
+    loaded = _read_tensors(require_path(path, "path"))
     own = model.state_dict()
     differing = _differing(model, loaded)
     if differing:

@@ -63,7 +63,8 @@ class BinHead(nn.Module):
             raise InputError(f"k: expected 1..{self.channels} (the number of bins), got {k}")
         weights = _as_float32([1.0] * self.channels if class_weights is None else class_weights)
         require_tensor(weights, "class_weights", shape=(self.channels,))
-        if not bool(((weights >= 0) & weights.isfinite()).all() and weights.any()):
+        right = ((weights >= 0) & weights.isfinite()).all() & weights.any()
+        if not (weights.is_meta or bool(right)):
             raise InputError("class_weights: expected numbers of 0 or above, not all of them 0")
         self.register_buffer("class_weights", weights)
         # Made by the first loss, when bin_centers are those of the checkpoint.

@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from colorize import paths
+from colorize.checks import require_path
 from colorize.errors import CheckpointError, InputError
 from colorize.models.base import Colorizer
 from colorize.models.checkpoint import (
@@ -36,8 +38,6 @@ class Published(NamedTuple):
         """Where the weights lie once they were fetched."""
         return paths.checkpoints() / self.url.rpartition("/")[2]
 
-
-_MODEL = "model: expected a name of list_models(), the path of a checkpoint or a colorize.Colorizer"
 
 # Seconds to connect, and without a byte.
 _TIMEOUT = (15.0, 60.0)
@@ -65,6 +65,8 @@ def list_models(pattern: str = "*") -> list[str]:
     weights that were fetched. The last weights of a run, ``<name>-last``, can be loaded as well,
     and are not listed.
     """
+    if not isinstance(pattern, str):
+        raise InputError(f"pattern: expected one of names, such as 'reb*', got {pattern!r:.80}")
     fetched = {name for name, published in PUBLISHED.items() if published.path.is_file()}
     names = {name for name in paths.trained_checkpoints() if not name.endswith("-last")}
     return sorted(name for name in fetched | names if fnmatchcase(name, pattern))
@@ -72,7 +74,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 def model_info(name_or_path: str | Path) -> CheckpointInfo:
     """Read what the checkpoint of a trained model says of itself, without loading its weights."""
-    name, path = str(name_or_path), _to_path(name_or_path, _MODEL)
+    name, path = str(name_or_path), _to_path(name_or_path)
     if name in PUBLISHED and name not in paths.trained_checkpoints():
         raise CheckpointError(
             f"{name}: expected a checkpoint of ours, got published weights, which say nothing of "
@@ -101,14 +103,14 @@ def load_model(
         InputError: when ``weights`` are given for another model.
     """
     target = find_device(device)
-    name, path = str(name_or_path), _to_path(name_or_path, _MODEL)
+    name, path = str(name_or_path), _to_path(name_or_path)
     if weights is not None and name not in PUBLISHED:
         raise InputError(
             f"weights: only {' and '.join(PUBLISHED)} take them, not {name!r}; a checkpoint of "
             f"ours carries its own: load_model('PATH{SUFFIX}')"
         )
     if weights is not None:
-        model = _load_published(name, _to_path(weights, "weights: expected the path of a file"))
+        model = _load_published(name, require_path(weights, "weights"))
     elif path.suffix == SUFFIX:
         model = load_checkpoint(path)
     elif name in PUBLISHED and name not in paths.trained_checkpoints():
@@ -142,10 +144,14 @@ def find_device(name: str | torch.device | None = "auto") -> torch.device:
     return device
 
 
-def _to_path(value: str | Path, expected: str) -> Path:
-    if not isinstance(value, str | os.PathLike) or not str(value):
-        raise InputError(f"{expected}, got {value!r:.80}")
-    return Path(value).expanduser()
+def _to_path(name_or_path: str | Path) -> Path:
+    if isinstance(name_or_path, nn.Module):
+        raise InputError(
+            f"model: expected a name or a path, got a {type(name_or_path).__name__}: it needs no "
+            "loading"
+        )
+    expected = "a name of list_models(), the path of a checkpoint or a colorize.Colorizer"
+    return require_path(name_or_path, "model", expected)
 
 
 def _find(name: str) -> Path:
@@ -153,15 +159,16 @@ def _find(name: str) -> Path:
     known = paths.trained_checkpoints()
     if name in known:
         return known[name]
-    if (paths.shipped_checkpoints() / f"{name}.md").is_file():
+    if name in {card.stem for card in paths.shipped_checkpoints().glob("*.md")}:
         raise CheckpointError(
             f"The weights of {name!r} are not in the package: take {name}{SUFFIX} from CHECKPOINTS "
             f"of the source and put it at {paths.checkpoints() / (name + SUFFIX)}"
         )
-    if Path(name).expanduser().exists():
+    path = _to_path(name)
+    if os.path.exists(path):  # noqa: PTH110 - pathlib's raises where a name is too long
         raise CheckpointError(
             f"model: expected a name or a file that ends in {SUFFIX}, got the "
-            f"{'folder' if Path(name).expanduser().is_dir() else 'file'} {name}"
+            f"{'folder' if path.is_dir() else 'file'} {name}"
         )
     names = list_models()
     close = difflib.get_close_matches(name.lower(), {*names, *PUBLISHED})

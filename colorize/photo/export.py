@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from colorize import storage
+from colorize.checks import require_path
 from colorize.errors import ColorizeError, InputError
-from colorize.models import Colorizer
+from colorize.models import Colorizer, unwrap
 from colorize.models.fuse import fuse_conv_bn
 
 SUFFIX = ".onnx"
@@ -66,7 +67,7 @@ def export_onnx(model: Colorizer, path: Path) -> ExportReport:
             cannot be exported, or the file differs from torch by more than ``TOLERANCE``. No file
             is left.
     """
-    path = Path(path)
+    path, model = require_path(path, "path"), unwrap(model)
     if path.suffix != SUFFIX:
         raise InputError(f"path: expected a name ending in {SUFFIX}, got {path.name}")
     if not model.colors:

@@ -15,6 +15,7 @@ from colorize.checks import (
     checks_flags,
     require_choice,
     require_non_negative,
+    require_path,
     require_whole,
 )
 from colorize.color.lab import join_lightness
@@ -192,7 +193,7 @@ class Prediction:
             path: its ending says the format. A file of this name is replaced.
             settings: as in ``colorize``; ``samples`` only with ``sample``.
         """
-        path = Path(path)
+        path = require_path(path, "path")
         find_container(path.suffix)
         if settings.get("samples") is not None and settings.get("sample") is None:
             raise InputError("samples: save writes one coloring; say which with sample=")

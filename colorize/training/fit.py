@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from colorize.checks import checks_flags
+from colorize.checks import checks_flags, require_path
 from colorize.data.generators import kept_generators
 from colorize.data.transforms import age_lightness, paint_grey
 from colorize.errors import TrainingError
@@ -102,7 +102,7 @@ def fit(
         DataError: when the training set does not fill one batch.
         KeyboardInterrupt: after the state was saved.
     """
-    folder = Path("." if folder is None else folder).expanduser().absolute()
+    folder = require_path("." if folder is None else folder, "folder").absolute()
     job = prepare(
         model,
         train_set,

@@ -211,13 +211,17 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     changed = tiny.model()
     changed.head = nn.Conv2d(8, 5, 1)
-    sized = tiny.model()
-    sized.input_size = 64.0  # type: ignore[assignment]
-    for model in (changed, sized, fuse_conv_bn(_build("UNetModel"))):
+    for model in (changed, fuse_conv_bn(_build("UNetModel"))):
         with pytest.raises(CheckpointError):
             c.save_checkpoint(model, path)
-    with pytest.raises(InputError, match="model"):
-        c.save_checkpoint(nn.Linear(1, 1), path)
+    sized = tiny.model()
+    sized.input_size = 64.0  # type: ignore[assignment]
+    for model in (sized, nn.Linear(1, 1), tiny.model().to("meta")):
+        with pytest.raises(InputError, match=r"model|input_size"):
+            c.save_checkpoint(model, path)
+    for wrong in (None, 3, b"a.safetensors"):
+        with pytest.raises(InputError, match="path: expected a path"):
+            c.save_checkpoint(tiny.model(), wrong)  # type: ignore[arg-type]
     assert not path.exists()
 
 

@@ -188,9 +188,11 @@ def test_names_by_pattern_and_what_a_model_says_of_itself(home: Path) -> None:
     for ask in (hub.model_info, hub.load_model):
         with pytest.raises(CheckpointError, match="photo"):
             ask("phtoo")
-        for nothing in (None, ""):
-            with pytest.raises(InputError, match="model: expected"):
-                ask(nothing)  # type: ignore[operator]
+        for wrong in (None, "", tiny.model(), "a\0"):
+            with pytest.raises(InputError, match="model: "):
+                ask(wrong)  # type: ignore[operator]
+    with pytest.raises(InputError, match="pattern"):
+        hub.list_models(None)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="device"):
         hub.load_model("photo", device="abacus")
     with pytest.raises(CheckpointError, match="published"):
@@ -204,3 +206,6 @@ def test_a_path_that_is_no_checkpoint_is_told_from_a_name(tmp_path: Path) -> Non
     for path, kind in ((photo, "file"), (tmp_path, "folder")):
         with pytest.raises(CheckpointError, match=f"{kind} .*{path.name}"):
             hub.load_model(path)
+    for name in ("./photo", "~nobody", "x" * 5000):
+        with pytest.raises(CheckpointError, match="no trained model"):
+            hub.load_model(name)

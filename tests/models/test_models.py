@@ -319,6 +319,8 @@ def test_an_option_that_is_set_afterwards_is_in_the_config() -> None:
     assert model.config["temperature"] == 0.9
     with pytest.raises(InputError, match="temperature"):
         model.config["temperature"] = 0.5
+    with pytest.raises(InputError, match="temperature"):
+        model.config |= {"temperature": 0.5}
 
 
 def test_training_moves_statistics_and_prediction_does_not(net: Any, rgb: Tensor) -> None:

@@ -36,6 +36,7 @@ from colorize.models.hub import find_device
 from colorize.photo import image, prediction
 from colorize.photo.colorize import classify_image, colorize_image, uncertainty
 from colorize.photo.prediction import DEFAULT_MODEL, predict
+from colorize.photo.sheet import sheet
 from colorize.photo.upsampling import METHODS
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -482,6 +483,9 @@ def test_a_prediction_is_saved_as_it_is_colored(net: SimplifiedModel, tmp_path: 
         with pytest.raises(InputError):
             predicted.save(tmp_path / path, **settings)
         assert not (tmp_path / path).exists()
+    for wrong in (None, 3, "a\0.png"):
+        with pytest.raises(InputError, match="path: expected a path"):
+            predicted.save(wrong)  # type: ignore[arg-type]
 
 
 def test_outside_of_the_mask_the_image_keeps_its_color(net: SimplifiedModel) -> None:
@@ -640,6 +644,30 @@ def test_a_model_that_is_wrapped(net: SimplifiedModel) -> None:
         np.testing.assert_array_equal(colorize_image(image, wrapped), expected)
     with pytest.raises(InputError, match="Colorizer"):
         colorize_image(image, torch.nn.Conv2d(1, 2, 3))
+
+
+def test_a_model_on_the_meta_device_is_named() -> None:
+    with torch.device("meta"):
+        built = SimplifiedModel(width=0.02)
+    for net in (built, tiny.model().to("meta")):
+        for use in (predict, colorize_image, uncertainty, sheet):
+            with pytest.raises(InputError, match="meta device"):
+                use(_scene(16, 16), net)
+        with pytest.raises(InputError, match="meta device"):
+            net.loss({"rgb": torch.zeros(1, 3, 16, 16)})
+
+
+def test_a_class_of_ones_own_that_lacks_something_is_named() -> None:
+    class Own(Colorizer):
+        def forward(self, L: Tensor) -> Any:
+            return L.expand(-1, 2, -1, -1)
+
+    with pytest.raises(InputError, match="Own to set its output"):
+        colorize_image(_scene(16, 16), Own())
+    net = Own()
+    net.output = RegressionHead()
+    with pytest.raises(InputError, match=r"Own\.forward: expected a ModelOutput"):
+        colorize_image(_scene(16, 16), net)
 
 
 def test_damaged_weights_are_named() -> None:
