@@ -20,7 +20,7 @@ class File:
     Attributes:
         name: at the source; a ``.tar`` is unpacked, everything else is kept as it comes.
         url: its address; or else ``drive``, its id on Google Drive.
-        sha256: empty where nobody published one.
+        sha256, md5: empty where nobody published one.
         size: bytes, about right: for the listing, the free disk, and the most that is accepted.
         images: their number, about right, for the listing.
         saved: the name under which a file is kept; ``name`` when empty.
@@ -32,6 +32,7 @@ class File:
     url: str = ""
     drive: str = ""
     sha256: str = ""
+    md5: str = ""
     size: int = 0
     images: int = 0
     saved: str = ""
@@ -117,6 +118,15 @@ _AUTHORS = "https://raw.githubusercontent.com/richzhang/colorization/caffe/color
 _WEIGHTS = "https://colorizers.s3.us-east-2.amazonaws.com"
 _DOGS = "http://vision.stanford.edu/aditya86/ImageNetDogs"
 _COCO = "http://images.cocodataset.org/zips"
+_COCO_TERMS = "Flickr terms of use; rights stay with the photographers, COCO owns none"
+_COCO_VAL = File(
+    "val2017.zip",
+    f"{_COCO}/val2017.zip",
+    sha256="4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
+    size=815_585_330,
+    images=5_000,
+    saved="coco-val2017.zip",
+)
 
 
 def _weights(name: str, year: int, file: str, sha256: str, size: int) -> CatalogEntry:
@@ -203,8 +213,8 @@ _TABLE = (
     ),
     CatalogEntry(
         "coco",
-        "COCO 2017: photographs of everyday scenes, to train photo with",
-        "Flickr terms of use; rights stay with the photographers, COCO owns none",
+        "COCO 2017: photographs of everyday scenes, to train photo",
+        _COCO_TERMS,
         files=(
             File(
                 "train2017.zip",
@@ -214,13 +224,28 @@ _TABLE = (
                 images=118_287,
                 saved="coco-train2017.zip",
             ),
+            _COCO_VAL,
+        ),
+    ),
+    CatalogEntry(
+        "coco-val",
+        "COCO 2017, its validation part alone: to test photo",
+        _COCO_TERMS,
+        files=(_COCO_VAL,),
+    ),
+    CatalogEntry(
+        "places365-val",
+        "Places365, its validation part: scenes at 256 px, to train photo",
+        "Places365 terms: research and education, not to be handed on",
+        files=(
             File(
-                "val2017.zip",
-                f"{_COCO}/val2017.zip",
-                sha256="4f7e2ccb2866ec5041993c9cf2a952bbed69647b115d0f74da7ce8f4bef82f05",
-                size=815_585_330,
-                images=5_000,
-                saved="coco-val2017.zip",
+                "val_256.tar",
+                "https://data.csail.mit.edu/places/places365/val_256.tar",
+                md5="e27b17d8d44f4af9a78502beb927f808",
+                size=525_158_400,
+                images=36_500,
+                into="train",
+                expects="val_256/*.jpg",
             ),
         ),
     ),

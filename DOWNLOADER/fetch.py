@@ -141,9 +141,11 @@ def _from_drive(file: File, path: Path, progress: bool, cookies: str | None) -> 
 def check(path: Path, file: File) -> str:
     """Return the SHA-256 of ``path``; refuse it where it cannot be ``file``."""
     digest = str(pooch.file_hash(str(path), alg="sha256"))
-    if file.sha256 and digest != file.sha256:
-        size = path.stat().st_size
-        raise DownloadError(f"expected SHA-256 {file.sha256}, came {digest} ({size:,} bytes)")
+    md5 = str(pooch.file_hash(str(path), alg="md5")) if file.md5 else ""
+    for name, expected, came in (("SHA-256", file.sha256, digest), ("MD5", file.md5, md5)):
+        if expected and came != expected:
+            size = path.stat().st_size
+            raise DownloadError(f"expected {name} {expected}, came {came} ({size:,} bytes)")
     if file.name.endswith(".zip"):
         try:
             with zipfile.ZipFile(path) as archive:

@@ -29,7 +29,14 @@ EXTENSIONS = (
 )
 """Names that end in one of these are opened; what they hold is judged by their bytes."""
 
-_FETCHABLE = ("vehicles", "vehicles-final", "tiny-imagenet", "ncd", "stanford-dogs", "coco")
+_FETCHABLE = (
+    "vehicles",
+    "vehicles-final",
+    "tiny-imagenet",
+    "ncd",
+    "stanford-dogs",
+    "places365-val",
+)
 _OTHER_ENDING = "not an image"
 _BACKUP = re.compile(r"~$|\.bak$|\.old$|[._]orig(inal)?$", re.IGNORECASE)
 _BACKUP_REASON = "a backup copy by its name; name the file itself to color it"

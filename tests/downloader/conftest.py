@@ -19,6 +19,7 @@ BODIES = {
     "stanford-dogs-images.tar": tar_of({"./Images/n02085620-Chihuahua/n02085620_7.jpg": b"dog"}),
     "stanford-dogs-lists.tar": tar_of({"train_list.mat": b"MATLAB", "test_list.mat": b"MATLAB"}),
     "tiny-imagenet-200.zip": zip_of({"tiny-imagenet-200/train/n01443537/images/0.JPEG": b"fish"}),
+    "val_256.tar": tar_of({"val_256/Places365_val_00000001.jpg": b"lobby"}),
     "train2017.zip": zip_of({"train2017/000000000009.jpg": b"salad"}),
     "val2017.zip": zip_of({"val2017/000000000139.jpg": b"room"}),
 }
@@ -29,8 +30,9 @@ def _moved(file: File, server: Server) -> File:
         return replace(file, size=100_000)
     body = BODIES.get(file.name, f"the bytes of {file.name}".encode())
     sha256 = hashlib.sha256(body).hexdigest() if file.sha256 else ""
+    md5 = hashlib.md5(body).hexdigest() if file.md5 else ""
     url = server.put(file.url.partition(":/")[2], body)
-    return replace(file, url=url, sha256=sha256, size=10_000)
+    return replace(file, url=url, sha256=sha256, md5=md5, size=10_000)
 
 
 def _below(entry: CatalogEntry, server: Server) -> CatalogEntry:

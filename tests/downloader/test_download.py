@@ -33,6 +33,8 @@ NAMES = {
     "tiny-imagenet": {"tiny-imagenet.zip"},
     "stanford-dogs": {f"stanford-dogs/{name}" for name in DOGS},
     "coco": {"coco-train2017.zip", "coco-val2017.zip"},
+    "coco-val": {"coco-val2017.zip"},
+    "places365-val": {"places365-val/train/val_256/Places365_val_00000001.jpg"},
     "imagenet-prior": {"prior-imagenet.npy", "pts_in_hull.npy"},
     "eccv16": {"colorization_release_v2-9b330a0b.pth"},
     "siggraph17": {"siggraph17-df00044c.pth"},

@@ -24,6 +24,7 @@ Bring = Callable[..., Path]
 WNID = "n02691156"
 PATH = f"/image-net.org/data/winter21_whole/{WNID}.tar"
 SET = ["imagenet-synsets", "--classes", WNID, "--quiet", "--to"]
+PLACES = "/data.csail.mit.edu/places/places365/val_256.tar"
 WEIGHTS = "/colorizers.s3.us-east-2.amazonaws.com/siggraph17-df00044c.pth"
 BODY = tar_of(synset(WNID))
 CUT = Answer(BODY[:3000], length=len(BODY))
@@ -71,14 +72,23 @@ def test_a_clear_error_and_no_set(
     assert contents(to / "imagenet-synsets" / WNID) == synset(WNID)
 
 
-def test_another_hash_leaves_nothing(server: Server, bring: Bring, to: Path) -> None:
-    (good,) = server.answers[WEIGHTS]
-    server.put(WEIGHTS, b"other bytes")
-    with pytest.raises(DownloadError, match=rf"SHA-256.*By hand: fetch .*{WEIGHTS}.* at {to}/sig"):
-        bring("siggraph17")
-    assert contents(to) == {} and server.count(WEIGHTS) == 1
-    server.put(WEIGHTS, good)
-    assert bring("siggraph17").read_bytes() == good.body
+@pytest.mark.parametrize(
+    ("name", "path", "by_hand"),
+    [
+        ("siggraph17", WEIGHTS, "SHA-256.* at {to}/sig"),
+        ("places365-val", PLACES, "MD5.* at {to}/val_256.tar"),
+    ],
+)
+def test_another_hash_leaves_nothing(
+    server: Server, bring: Bring, to: Path, name: str, path: str, by_hand: str
+) -> None:
+    (good,) = server.answers[path]
+    server.put(path, tar_of({"val_256/0.jpg": b"other bytes"}))
+    with pytest.raises(DownloadError, match=by_hand.format(to=to)):
+        bring(name)
+    assert not (to / name).exists() and server.count(path) == 1
+    server.put(path, good)
+    assert bring(name).exists()
 
 
 def test_a_server_that_is_not_there(server: Server, bring: Bring, to: Path) -> None:
