@@ -17,6 +17,7 @@ from colorize.checks import (
     require_choice,
     require_flag,
     require_non_negative,
+    require_path,
     require_positive,
     require_whole,
 )
@@ -69,8 +70,12 @@ def check_recipe(recipe: Recipe) -> Recipe:
         raise InputError(f"lr_scale: expected factors by name, got {recipe.lr_scale!r}")
     for prefix, factor in recipe.lr_scale.items():
         require_non_negative(factor, f"lr_scale[{prefix!r}]")
-    if isinstance(recipe.frozen, str) or not all(isinstance(p, str) for p in recipe.frozen):
-        raise InputError(f"frozen: expected beginnings of names in a tuple, got {recipe.frozen!r}")
+    frozen = recipe.frozen if isinstance(recipe.frozen, tuple) else (None,)
+    if not all(isinstance(p, str) for p in (*frozen, *recipe.lr_scale)):
+        raise InputError(
+            f"frozen, lr_scale: expected beginnings of names, got {recipe.frozen!r} and "
+            f"{list(recipe.lr_scale)!r}"
+        )
     return recipe
 
 
@@ -90,6 +95,8 @@ def check_options(options: FitOptions, recipe: Recipe) -> FitOptions:
     if options.workers is not None:
         require_whole(options.workers, "workers", 0)
     require_choice(options.mixed_precision, "mixed_precision", ("no", "fp16", "bf16"))
+    if options.log_dir is not None:
+        require_path(options.log_dir, "log_dir")
     return options
 
 
@@ -115,7 +122,10 @@ def check_name(name: str) -> str:
 
 def check_metadata(metadata: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what a checkpoint is to hold besides, when JSON can and nothing else is called so."""
-    metadata = dict(metadata or {})
+    metadata = {} if metadata is None else metadata
+    if not isinstance(metadata, Mapping):
+        raise InputError(f"metadata: expected a dict, got {metadata!r:.80}")
+    metadata = dict(metadata)
     taken = {*OWN_METADATA, *signature(save_checkpoint).parameters}
     if clash := sorted(taken & metadata.keys()):
         raise InputError(

@@ -11,21 +11,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from tqdm.auto import tqdm
 
-from colorize.checks import checks_flags, require_whole
+from colorize.checks import checks_flags, require_path, require_whole
 from colorize.color.prior import class_weights, count_bins, smooth_prior
 from colorize.data.dataset import ColorizationDataset
 from colorize.data.joined import Roots
 from colorize.data.splits import SPLITS, Split, SplitBy
-from colorize.errors import DataError, InputError
+from colorize.errors import DataError, InputError, TrainingError
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.dataset_metrics import CellAccuracy
 from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.results import describe_images, machine, save_results
-from colorize.models import BinHead, Colorizer
+from colorize.models import BinHead, Colorizer, unwrap
 from colorize.models.checkpoint import load_checkpoint
 from colorize.models.hub import load_model
+from colorize.training.checks import check_name, check_recipe
 from colorize.training.claim import RunFiles
 from colorize.training.config import FitOptions, Recipe
 from colorize.training.curve import rebalanced
@@ -65,7 +67,7 @@ class Finetuned:
 
 @checks_flags
 def finetune(
-    parent: str | Path,
+    parent: str | Path | nn.Module,
     data: Roots,
     *,
     name: str | None = None,
@@ -85,10 +87,10 @@ def finetune(
     ``<name>.json`` beside them: the numbers of the model and of its parent on the same test photos.
 
     Args:
-        parent: name or path of a trained model.
+        parent: name or path of a trained model, or the model itself, which stays as it is.
         data: a folder or .zip of color photos, or several; a tenth is held out for validation and
             a tenth for the test.
-        name: of the files; None for ``<parent>-finetuned``.
+        name: of the files; None for ``<parent>-finetuned``, with the class of a model itself.
         folder: None for the working folder.
         recipe: None for ``finetune_recipe``.
         size: side of the crops in pixels; None for that at which the parent was trained.
@@ -97,9 +99,14 @@ def finetune(
             those of the new training photos.
         resume, overwrite, seed, options: as of ``fit``.
     """
-    model = load_model(parent)
+    if isinstance(parent, nn.Module):
+        model = copy.deepcopy(unwrap(parent))
+        parent = type(model).__name__
+    else:
+        model = load_model(parent)
     if not model.colors:
         raise InputError(f"{parent}: expected a model that colors, got a {type(model).__name__}")
+    recipe = finetune_recipe(model) if recipe is None else check_recipe(recipe)
     size = model.input_size if size is None else require_whole(size, "size", 1)
     photos = {split: _photos(data, size, split, split_by) for split in SPLITS}
     counts: dict[str, int] = {split: len(part) for split, part in photos.items()}
@@ -110,8 +117,15 @@ def finetune(
     before = copy.deepcopy(model)
     if rebalanced(model) and not keep_class_weights:
         _weigh_colors(model, photos["train"])
-    name = f"{Path(parent).stem}-finetuned" if name is None else name
-    recipe = finetune_recipe(model) if recipe is None else recipe
+    name = check_name(f"{Path(parent).stem}-finetuned" if name is None else name)
+    files = RunFiles(require_path("." if folder is None else folder, "folder"), name)
+    results = files.best.with_name(f"{name}.json")
+    # fit looks after the weights.
+    if results.exists() and not (overwrite or files.best.exists()):
+        raise TrainingError(
+            f"{results} is there already, and no run of this name made it: choose another name or "
+            "folder, or replace it (--again, overwrite=True)"
+        )
     # Few photos are one batch.
     recipe = replace(recipe, batch_size=min(recipe.batch_size, len(photos["train"])))
     fitted = fit(
@@ -129,12 +143,11 @@ def finetune(
         best_by="color",
         keep_state=True,
     )
-    results = fitted.best.with_suffix(".json")
     done = Finetuned(fitted, results, {}, counts)
     if fitted.main_process:
         done.measures = _measure(before, load_checkpoint(fitted.best), photos["test"])
         _save(done, photos, parent=str(parent), own_weights=not keep_class_weights)
-        RunFiles(results.parent, name).state.unlink(missing_ok=True)
+        files.state.unlink(missing_ok=True)
     return done
 
 

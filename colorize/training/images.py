@@ -87,8 +87,8 @@ class KeyedImages(Dataset[dict[str, Tensor]]):
         else:
             rgb, rest = raw, {}
         item = {"rgb": _as_rgb(rgb, place)}
-        if "label" in rest:
-            item["label"] = torch.as_tensor(rest["label"], dtype=torch.int64)
+        if rest.get("label") is not None:
+            item["label"] = _as_label(rest["label"], place)
         if "L" in rest:
             item["L"] = torch.as_tensor(rest["L"])
         return item
@@ -115,7 +115,7 @@ def as_images(
         return source
     if isinstance(source, DataLoader):
         raise InputError(f"{what}: {_EXPECTED}; got a DataLoader: pass its dataset")
-    if isinstance(source, IterableDataset) or not (
+    if isinstance(source, IterableDataset | Mapping | type) or not (
         hasattr(source, "__getitem__") and hasattr(source, "__len__")
     ):
         raise InputError(f"{what}: {_EXPECTED}; got {type(source).__name__}")
@@ -138,7 +138,9 @@ def side(images: ImageDataset | KeyedImages) -> int:
 def images_identity(images: ImageDataset | KeyedImages) -> dict[str, Any]:
     """What tells a data set from another one: names, contents, and how some crops come out."""
     digest = hashlib.sha256()
-    for index in spread_indices(len(images), _PROBED):
+    # The contents of an ImageDataset are told below; to load all of another one takes an epoch.
+    whole = images.cached and not isinstance(images, ImageDataset)
+    for index in spread_indices(len(images), len(images) if whole else _PROBED):
         item = images[index, PROBE]
         for name in sorted(item):
             digest.update(item[name].contiguous().numpy().tobytes())
@@ -160,6 +162,16 @@ def _names(source: Any) -> list[str]:
     if isinstance(own, Sequence) and len(own) == len(source):
         return [str(name) for name in own]
     return [f"image {index}" for index in range(len(source))]
+
+
+def _as_label(label: Any, place: str) -> Tensor:
+    try:
+        number = torch.as_tensor(label)
+    except (TypeError, ValueError, RuntimeError):
+        number = torch.tensor(torch.nan)
+    if not bool((number == number.long()).all()):
+        raise InputError(f"{place}: expected a label as a whole number, got {label!r:.80}")
+    return number.long()
 
 
 def _as_rgb(image: Any, place: str) -> Tensor:

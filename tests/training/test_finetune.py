@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -54,6 +55,35 @@ def test_both_models_are_measured_on_the_same_photos(
     assert torch.allclose(weights, old_weights) == keep
     with pytest.raises(ColorizeError, match="overwrite"):
         finetune(parent, photos, folder=tmp_path / "new", recipe=RECIPE, keep_class_weights=keep)
+
+
+def test_a_model_itself_is_tuned_like_its_file_and_stays_as_it_is(
+    photos: Path, tmp_path: Path
+) -> None:
+    path = tiny.save_tiny(tmp_path / "old.safetensors", tiny.model())
+    model = load_checkpoint(path)
+    by_file, by_object = (
+        finetune(parent, photos, folder=tmp_path, recipe=RECIPE) for parent in (path, model)
+    )
+    assert by_object.measures == by_file.measures
+    assert by_object.results.name == "SimplifiedModel-finetuned.json"
+    tiny.assert_same_bits(model.state_dict(), tiny.weights(path))
+
+
+def test_what_cannot_be_tuned_is_told_before_the_first_step(photos: Path, tmp_path: Path) -> None:
+    path = tiny.save_tiny(tmp_path / "old.safetensors")
+    mine = tmp_path / "old-finetuned.json"
+    mine.write_text("mine", encoding="utf-8")
+    wrong: list[dict[str, Any]] = [
+        *({"parent": None}, {"parent": torch.nn.Linear(1, 1)}, {"data": None}, {"name": "a/b"}),
+        *({"size": "32"}, {"folder": 3}, {"recipe": {"epochs": 1}}, {}),
+    ]
+    for change in wrong:
+        subject = {"parent": "model", "data": "root"}.get(next(iter(change), "overwrite=True"))
+        with pytest.raises(ColorizeError, match=subject or next(iter(change), "overwrite=True")):
+            finetune(**{"parent": path, "data": photos, "folder": tmp_path, **change})
+    assert mine.read_text(encoding="utf-8") == "mine"
+    assert {p.name for p in tmp_path.iterdir()} == {"photos", path.name, mine.name}
 
 
 @pytest.mark.parametrize("number", [2, 9])

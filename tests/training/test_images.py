@@ -25,7 +25,7 @@ from colorize.models import JointModel
 from colorize.training.config import Recipe
 from colorize.training.device_images import DeviceImages
 from colorize.training.fit import fit
-from colorize.training.images import KeyedImages, as_images
+from colorize.training.images import KeyedImages, as_images, images_identity
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -71,6 +71,15 @@ def test_images_of_every_kind_are_the_same_images(kind: str) -> None:
     for index in range(10):
         item = images[index, 5]
         assert torch.equal(item["rgb"], RGB[index]) and int(item["index"]) == index
+
+
+def test_every_image_of_a_list_tells_it_from_another() -> None:
+    images = [*RGB] * 7
+    identities = [images_identity(KeyedImages(images, "train_set"))]
+    for i in range(len(images)):
+        changed = [*images[:i], images[i] + 1, *images[i + 1 :]]
+        identities.append(images_identity(KeyedImages(changed, "train_set")))
+    assert len({identity["crops"] for identity in identities}) == 71
 
 
 def test_a_list_is_enough_to_train_on(tmp_path: Path) -> None:
@@ -140,6 +149,9 @@ WRONG: dict[str, Any] = {
     "one size": [{"rgb": RGB[0]}, {"rgb": RGB[0][:, :16]}] * 4,
     "1, 32": [{"rgb": RGB[0][:1]}] * 8,
     "multiples of 8": [{"rgb": RGB[0][:, 4:, 4:]}] * 8,
+    "a label": [{"rgb": RGB[0], "label": "cat"}] * 8,
+    "whole number": [(RGB[0], 0.5)] * 8,
+    "dict": {"rgb": RGB},
 }
 
 

@@ -151,6 +151,7 @@ WRONG: list[dict[str, Any]] = [
     *({"seed": 2**70}, {"seed": -1}, {"name": "a/b"}, {"name": ""}, {"best_by": "rmse"}),
     *({"metadata": {"step": 1}}, {"metadata": {"half": 1}}, {"metadata": {"a": object()}}),
     *({"val": tiny.dataset(3, size=30), "test_crop": 0}, {"net": torch.nn.Linear(1, 1)}),
+    *({"frozen": None}, {"lr_scale": {3: 1}}, {"metadata": [1]}, {"log_dir": 3}),
     *({"freeze_batchnorm": "no"}, {"half": "no"}, {"clip": 10**400}),
     *({"metadata": {1: 2}}, {"lr_scale": [1]}, {"net": tiny.model().bfloat16()}),
 ]
