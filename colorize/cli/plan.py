@@ -103,12 +103,17 @@ def _find(arguments: Sequence[str], inputs: Inputs) -> Iterator[InputPhoto]:
 
 def _find_named(path: Path, inputs: Inputs) -> Iterator[InputPhoto]:
     try:
-        is_directory = stat.S_ISDIR(path.stat().st_mode)
+        mode = path.stat().st_mode
     except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
         inputs.problems.append(f"{path}: {_reason(path, error)}")
         return
-    if not is_directory:
+    if stat.S_ISREG(mode):
         yield InputPhoto(path)
+        return
+    if not stat.S_ISDIR(mode):  # it can be read once only, or never ends
+        inputs.problems.append(
+            f"{path}: expected a file, got a pipe or device; - reads standard input"
+        )
         return
     try:
         listing = FolderSource(path).listing()

@@ -548,10 +548,12 @@ def test_names_of_every_kind_and_what_they_print(capfd: pytest.CaptureFixture[st
         Path("odd", os.fsdecode(name)).write_bytes(Path("a.png").read_bytes())
     Path("loop.jpg").symlink_to("loop.jpg")
     Path("dead.jpg").symlink_to("nowhere")
-    assert main(["odd", "loop.jpg", "dead.jpg", "a.png", "-o", "out"]) == 1
+    os.mkfifo("pipe.jpg")
+    assert main(["odd", "loop.jpg", "dead.jpg", "pipe.jpg", "a.png", "-o", "out"]) == 1
     assert len(_files("out")) == 6
     output = capfd.readouterr()
     assert "loop.jpg" in output.err and "dead.jpg: a broken link" in output.err
+    assert "pipe.jpg" in output.err
     for encoding in ("ascii", "cp1252", "utf-8"):
         stream = io.TextIOWrapper(io.BytesIO(), encoding=encoding, errors="strict")
         with pytest.MonkeyPatch.context() as patched:
