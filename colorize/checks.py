@@ -6,7 +6,6 @@ import functools
 import inspect
 import math
 import os
-import sys
 from collections.abc import Callable, Collection, Sequence
 from numbers import Integral, Real
 from pathlib import Path
@@ -148,8 +147,10 @@ def checks_flags(call: Callable[P, R]) -> Callable[P, R]:
 
 
 def _is_real(value: float) -> bool:
-    real = isinstance(value, Real) and not isinstance(value, bool)
-    return real and abs(value) <= sys.float_info.max
+    try:
+        return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:
+        return False
 
 
 def _shown(value: float) -> str:

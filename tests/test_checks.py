@@ -22,7 +22,8 @@ def test_what_fits_is_returned_itself() -> None:
         rgb = torch.zeros(1, 3, 2, 2, dtype=dtype)
         assert checks.require_rgb(rgb) is rgb
     assert checks.require_positive(1e-300, "x") == 1e-300
-    assert checks.require_non_negative(0, "x") == 0
+    for number in (0, np.float32(2), np.int64(3)):
+        assert checks.require_non_negative(number, "x") == number
     assert checks.require_choice("soft", "target", ("soft", "onehot")) == "soft"
 
 

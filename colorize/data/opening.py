@@ -67,8 +67,8 @@ def explaining(name: str) -> Iterator[None]:
         yield
     except Image.UnidentifiedImageError as error:
         raise ImageError(
-            f"{name}: expected an image ({_FORMAT_NAMES}), got something else, or a variant of "
-            "these that is not supported"
+            f"{name}: expected an image ({_FORMAT_NAMES}), got something else, a damaged file, or "
+            "a variant that is not supported"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageError(
