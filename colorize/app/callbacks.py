@@ -59,21 +59,22 @@ def open_example(session: Session, event: gr.SelectData) -> tuple[Any, ...]:
 
 
 def _open(session: Session, path: Path, name: str, *, as_grey: bool = False) -> tuple[Any, ...]:
-    """Give what is said about the photo, the panel of results and the slider of the temperature."""
+    """Give what is said about the photo, the results, the temperature and the result chosen."""
     session.open_photo(path, name, as_grey=as_grey)
     session.predict()
     photo = session.opened.photo
     height, width = photo.rgb.shape[:2]
     about = [f"**{html.escape(name)}**, {width} × {height} pixels", *photo.notes]
-    return ". ".join(about), gr.update(visible=True), temperature_slider(session)
+    shown = gr.update(visible=True)
+    return ". ".join(about), shown, temperature_slider(session), DEFAULT_RESULT
 
 
 @in_words
-def choose_model(session: Session, name: str) -> Any:
+def choose_model(session: Session, name: str) -> tuple[Any, str]:
     """Change the model; a model that cannot be loaded leaves the one before."""
     load_net(name)
     session.model, session.sample = name, None
-    return temperature_slider(session)
+    return temperature_slider(session), DEFAULT_RESULT
 
 
 def temperature_slider(session: Session) -> Any:

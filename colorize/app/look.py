@@ -26,6 +26,8 @@ PASTE = """() => document.addEventListener('paste', event => {
   input.files = event.clipboardData.files
   input.dispatchEvent(new Event('change', {bubbles: true}))
 })"""
+# Errors stay until they are closed, over what is below them; the next photo closes them.
+CLOSE_ERRORS = "() => document.querySelectorAll('.toast-close').forEach(cross => cross.click())"
 LOOK: dict[str, Any] = {
     # Fonts of the system: nothing is fetched.
     "theme": gr.themes.Default(

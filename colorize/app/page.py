@@ -11,7 +11,7 @@ import gradio as gr
 from PIL import Image
 
 from colorize.app import callbacks
-from colorize.app.look import PASTE
+from colorize.app.look import CLOSE_ERRORS, PASTE
 from colorize.app.session import Session
 from colorize.data.bundled import bundled_photographs
 from colorize.errors import DataError
@@ -231,7 +231,9 @@ def _connect(p: SimpleNamespace) -> None:
     pictures = [p.compared, p.marked, p.listed, p.samples, p.uncertainty, p.sheet]
     show = partial(_on, fn=callbacks.show, inputs=adjusted, outputs=pictures)
 
-    about_photo = [p.about, p.results, p.temperature]
+    about_photo = [p.about, p.results, p.temperature, p.chosen]
+    for event in (p.upload.upload, p.examples.select):
+        event(None, None, None, js=CLOSE_ERRORS)
     closed = _on(p.upload.upload, callbacks.close, [p.session], [p.about, p.results])
     uploaded = _on(
         closed.success,
@@ -248,7 +250,9 @@ def _connect(p: SimpleNamespace) -> None:
         for after in (opened.success, opened.failure):
             after(lambda: (None, gr.update(selected_index=None)), None, [p.upload, p.examples])
 
-    chosen = _on(p.model.input, callbacks.choose_model, [p.session, p.model], [p.temperature])
+    chosen = _on(
+        p.model.input, callbacks.choose_model, [p.session, p.model], [p.temperature, p.chosen]
+    )
     show(chosen.success)
     _on(chosen.failure, lambda session: session.model, [p.session], [p.model])
     for slider in (p.temperature, p.saturation):

@@ -225,10 +225,10 @@ def test_two_visitors_do_not_mix(address: str, old_photo: Path, tmp_path: Path) 
     )
     with pytest.raises(AppError, match="no photo"):
         one.predict(0.38, 1, api_name="/show")
-    about, slider = one.predict(handle_file(old_photo), api_name="/open_upload")
+    about, slider, _ = one.predict(handle_file(old_photo), api_name="/open_upload")
     assert "old.JPG" in about and "900 × 1200" in about and slider["value"] == 0.38
     other.predict(handle_file(small), api_name="/open_upload")
-    assert other.predict("warm", api_name="/choose_model")["value"] == 1.5
+    assert other.predict("warm", api_name="/choose_model")[0]["value"] == 1.5
     for client, size in ((one, (600, 800)), (other, (800, 800))):
         before, after = client.predict(0.38, 1, api_name="/show")[0]
         assert Image.open(before).size == Image.open(after).size == size
@@ -287,9 +287,14 @@ def test_in_a_browser(address: str, browser_page: Any, old_photo: Path, tmp_path
     page.locator("#sheet img").wait_for()
     page.evaluate(PASTE, base64.b64encode(old_photo.read_bytes()).decode())
     page.get_by_text("pasted.jpg").wait_for()
+    page.locator("#upload img").wait_for(state="detached")
+    assert "default prediction" in page.locator("#chosen").text_content()
     old_photo.write_bytes(b"no picture")
     upload.set_input_files(old_photo)
     page.get_by_text("old.JPG: ").wait_for()
     page.locator("#results").wait_for(state="hidden")
     page.locator("#upload img").wait_for(state="detached")
+    page.locator("#examples img").first.click()
+    page.get_by_text("old.JPG: ").wait_for(state="detached")
+    page.locator("#results").wait_for()
     assert all(url.startswith((address, "data:", "blob:")) for url in asked_for)
