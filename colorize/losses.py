@@ -58,7 +58,7 @@ def colorization_losses(
                 color, indices, weights, encoder.class_weights
             )
     if classes is not None:
-        losses["class_loss"] = F.cross_entropy(classes.float(), _checked(label, classes))
+        losses["class_loss"] = F.cross_entropy(classes.float(), require_labels(label, classes))
     if len(losses) == 2:
         return {"loss": losses["color_loss"] + alpha * losses["class_loss"], **losses}
     return {"loss": next(iter(losses.values())), **losses}
@@ -111,7 +111,8 @@ def euclidean_loss(predicted: Tensor, target: Tensor) -> Tensor:
     return 0.5 * (predicted.float() - target.float()).square().sum(1).mean()
 
 
-def _checked(label: Tensor | None, classes: Tensor) -> Tensor:
+def require_labels(label: Tensor | None, classes: Tensor) -> Tensor:
+    """Return the labels of a batch when they are among those of (N, classes) logits."""
     n, count = classes.shape
     if label is None:
         raise InputError('batch["label"]: expected class labels for the class branch, got none')

@@ -242,17 +242,26 @@ def evaluate(arguments: list[str]) -> int:
     parser.add_argument(
         "--size", type=int, help="side of the center crop in pixels; default: as trained"
     )
+    parser.add_argument(
+        "--whole",
+        action="store_true",
+        help="measure whole images, brought to SIZE x SIZE (default: 256) and colored as the "
+        "command colors photos, as most publications do",
+    )
     parser.add_argument("-o", "--output", type=Path, help="write the results as JSON")
     options = parser.parse_args(arguments)
+    if options.output and options.output.is_dir():
+        parser.error(f"-o: expected the name of a file, got the folder {options.output}")
 
     from colorize.data.dataset import ColorizationDataset
-    from colorize.evaluation.measure import measure
-    from colorize.evaluation.results import save_results
+    from colorize.evaluation.measure import measure, measure_whole
+    from colorize.evaluation.results import describe_images, save_results
     from colorize.models.hub import load_model
+    from colorize.photo.colorize import colorize_image
     from colorize.report.tables import field_table, metrics_table, protocol
 
     model = load_model(options.model)
-    size = options.size or model.input_size
+    size = options.size or (256 if options.whole else model.input_size)
     dataset = ColorizationDataset(
         options.data,
         size,
@@ -261,14 +270,19 @@ def evaluate(arguments: list[str]) -> int:
         resize=size,
         progress=True,
     )
-    results = measure(model, dataset)
+    if options.whole:
+        results = measure_whole(partial(colorize_image, model=model), model, dataset)
+        how = f"whole images, brought to {size} x {size} px"
+    else:
+        results, how = measure(model, dataset), f"center crops of {size} px"
+    if options.output:
+        record = {"model": options.model, "images": how, "data": describe_images(dataset)}
+        save_results({**results, **record}, options.output)
     named = {Path(options.model).stem: results}
-    print("\n\n".join((metrics_table(named), field_table(named), protocol(named))))
+    print("\n\n".join((metrics_table(named), field_table(named), protocol(named, how))))
     for metric, value in results["test"].items():
         if isinstance(value, dict) and "missing" in value:
             print(f"{metric} was not measured: {value['missing']}")
-    if options.output:
-        save_results(results, options.output)
     return 0
 
 

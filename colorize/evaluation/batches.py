@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, default_collate
 
+from colorize.checks import require_whole
 from colorize.color.lab import lab_to_rgb, to_uint8
 from colorize.errors import InputError
 
@@ -44,13 +45,24 @@ def load_batches(
     """Load a data set in its order, onto a device."""
     if not hasattr(dataset, "__getitem__"):
         raise InputError(f"dataset: {_EXPECTED}, got a {type(dataset).__name__}")
+    require_whole(batch_size, "batch_size", 1)
     # A generator of its own: a loader without one would draw from the global random state, and a
     # training run that validates would not resume to the same bits.
-    loader = DataLoader(dataset, batch_size, generator=torch.Generator().manual_seed(0))
+    generator = torch.Generator().manual_seed(0)
+    loader = DataLoader(dataset, batch_size, generator=generator, collate_fn=_collate)
     for batch in loader:
         if not isinstance(batch, Mapping) or "rgb" not in batch:
             raise InputError(f"dataset: {_EXPECTED}, got {type(dataset[0]).__name__}")
-        yield {name: value.to(device) for name, value in batch.items()}
+        yield {n: value.to(device) for n, value in batch.items() if isinstance(value, Tensor)}
+
+
+def _collate(items: list[Any]) -> Any:
+    try:
+        return default_collate(items)
+    except (RuntimeError, TypeError) as error:
+        raise InputError(
+            f"dataset: expected items that are alike ({error}); batch_size=1 takes any size"
+        ) from error
 
 
 def join_rgb(lab: Tensor, ab: Tensor) -> Tensor:

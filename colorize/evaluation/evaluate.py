@@ -7,17 +7,18 @@ compressed in between.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
-from torch import Tensor
+from torch import Tensor, nn
 
-from colorize.checks import checks_flags
+from colorize.checks import checks_flags, require_non_negative
 from colorize.color.lab import rgb_to_lab
-from colorize.errors import DataError
+from colorize.errors import DataError, InputError
 from colorize.evaluation import metrics as per_image_metrics
 from colorize.evaluation.batches import ColoredBatch, Images, join_rgb, load_batches
 from colorize.evaluation.dataset_metrics import (
@@ -27,6 +28,7 @@ from colorize.evaluation.dataset_metrics import (
     concatenate,
     summarize,
 )
+from colorize.losses import require_labels
 from colorize.models import Colorizer, ModelOutput, eval_mode, unwrap
 
 
@@ -57,6 +59,8 @@ def evaluate(
         with a class branch ``top1``, ``top5`` (shares) and ``class_loss`` (nats), of one without a
         color branch only these. The standard deviation is that of the images.
     """
+    if temperature is not None:
+        require_non_negative(temperature, "temperature")
     (results,) = evaluate_at(
         model,
         dataset,
@@ -80,6 +84,13 @@ def evaluate_at(
     """``evaluate`` at several temperatures, each with its own metrics, in one pass of the net."""
     # The whole is called, compiled or on several devices; the model inside knows the rest.
     net, model = model, unwrap(model)
+    labelled = have_same_classes(model, dataset)
+    if not labelled:
+        warnings.warn(
+            "top1, top5 and class_loss are left out: the classes of the data set are not the "
+            "model's",
+            stacklevel=3,
+        )
     records = {temperature: _Record(chosen) for temperature, chosen in metrics.items()}
     losses: list[tuple[int, dict[str, float]]] = []
     with eval_mode(model), torch.no_grad():
@@ -92,6 +103,8 @@ def evaluate_at(
                 losses.append((len(lab), {name: float(v) for name, v in values.items()}))
             else:
                 output = net(model.pad(lab[:, : model.in_channels]))
+            if not labelled:
+                output = output._replace(classes=None)
             shared = _values_at_any_temperature(batch, output)
             for temperature, record in records.items():
                 if model.colors:
@@ -150,16 +163,25 @@ def evaluate_whole(
         color: takes and gives (H, W, 3) uint8, and sees the true colors: it must not use them.
         images: the true ones, (H, W, 3) uint8.
     """
-    record = _Record(metrics)
-    for image in images:
-        truth, colored = (
-            torch.from_numpy(np.ascontiguousarray(rgb)).movedim(-1, 0)[None]
-            for rgb in (image, color(image))
+    if isinstance(color, nn.Module) or not callable(color):
+        raise InputError(
+            "color: expected a function of an image, such as partial(colorize_image, model=model); "
+            f"got {type(color).__name__}"
         )
+    record = _Record(metrics)
+    for number, image in enumerate(images):
+        truth = _as_rgb(image, f"images[{number}]")
+        colored = _as_rgb(color(image), f"color(images[{number}])")
         batch, lab = {"rgb": truth}, rgb_to_lab(truth)
         record.add_images(ColoredBatch(batch, lab, rgb_to_lab(colored)[:, 1:], colored))
         record.add(batch, _values_at_any_temperature(batch, ModelOutput(None, None)))
     return record.results({}, per_image)
+
+
+def have_same_classes(model: Colorizer, dataset: Images) -> bool:
+    """Whether the labels of a data set mean what the model's do, as far as both have names."""
+    own, others = getattr(model, "class_names", None), getattr(dataset, "classes", None)
+    return not own or others is None or list(own) == list(others)
 
 
 def derange(n: int, seed: int) -> Tensor:
@@ -173,8 +195,9 @@ def derange(n: int, seed: int) -> Tensor:
     return donors
 
 
-def class_metrics(logits: Tensor, label: Tensor) -> dict[str, Tensor]:
+def class_metrics(logits: Tensor, label: Tensor | None) -> dict[str, Tensor]:
     """Measure ``top1``, ``top5`` and ``class_loss`` of each of (N, classes) logits."""
+    label = require_labels(label, logits)
     return {
         "top1": per_image_metrics.topk_correct(logits, label, 1).float(),
         "top5": per_image_metrics.topk_correct(logits, label, 5).float(),
@@ -186,6 +209,12 @@ class _Record:
     """What is measured at one temperature, batch by batch."""
 
     def __init__(self, metrics: Sequence[DatasetMetric]) -> None:
+        several = isinstance(metrics, Sequence)
+        if not (several and all(isinstance(metric, DatasetMetric) for metric in metrics)):
+            raise InputError(
+                "metrics: expected objects of colorize.evaluation.dataset_metrics, such as "
+                f"[CellAccuracy()], got {metrics!r:.80}"
+            )
         self._errors = PerImageMetric(color_errors)
         self._metrics = metrics
         self._colors = False
@@ -229,8 +258,16 @@ def _values_at_any_temperature(
 ) -> dict[str, Tensor]:
     values = {"colorfulness_truth": per_image_metrics.colorfulness(batch["rgb"])}
     if output.classes is not None:
-        values |= class_metrics(output.classes, batch["label"])
+        values |= class_metrics(output.classes, batch.get("label"))
     return values
+
+
+def _as_rgb(image: object, name: str) -> Tensor:
+    array = np.array(image)
+    if array.ndim != 3 or array.shape[2] != 3:
+        came = array.shape if array.ndim else f"a {type(image).__name__}"
+        raise InputError(f"{name}: expected (H, W, 3) uint8, got {came}")
+    return torch.from_numpy(array).movedim(-1, 0)[None]
 
 
 def _weighted_means(losses: Sequence[tuple[int, dict[str, float]]]) -> dict[str, Any]:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
 import torch
+from PIL import Image
 
 from colorize.data.dataset import ImageDataset
 from colorize.evaluation.baselines import (
@@ -11,7 +16,7 @@ from colorize.evaluation.baselines import (
     MeanBaseline,
     best_rebalanced_constant,
 )
-from colorize.evaluation.evaluate import evaluate, evaluate_shuffled
+from colorize.evaluation.evaluate import evaluate, evaluate_shuffled, evaluate_whole
 from colorize.evaluation.examples import spread_indices
 from colorize.evaluation.protocol import (
     MetricChoice,
@@ -46,6 +51,33 @@ def measure(
         "sweep": swept,
         "grey": measure_colors(GreyBaseline(), dataset),
         "baselines": measure_baselines(model, dataset, train_set) if model.colors else {},
+        "machine": machine(),
+    }
+
+
+def measure_whole(
+    color: Callable[..., np.ndarray], model: Colorizer, dataset: ImageDataset
+) -> ModelResults:
+    """Measure whole images, squashed to the square of the data set's size, and the same in grey.
+
+    Args:
+        color: as of ``evaluate_whole``; with ``saturation=0`` it gives grey.
+        model: what it colors with.
+    """
+    size = (dataset.size, dataset.size)
+
+    def measured(color: Callable[..., np.ndarray]) -> Measured:
+        whole = (Image.fromarray(dataset.image(i)) for i in range(len(dataset)))
+        images = (np.asarray(image.resize(size, Image.Resampling.BICUBIC)) for image in whole)
+        return evaluate_whole(color, images, per_image=True)
+
+    return {
+        "parameters": sum(p.numel() for p in model.parameters()),
+        "temperature": getattr(model.output, "temperature", None),
+        "test": measured(color),
+        "sweep": [],
+        "grey": measured(partial(color, saturation=0)),
+        "baselines": {},
         "machine": machine(),
     }
 

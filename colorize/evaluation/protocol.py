@@ -59,7 +59,10 @@ def choose_rebalanced() -> MetricChoice:
     try:
         prior = rebalancing_prior()
     except MissingPriorError:
-        reason = f"the authors' ImageNet prior is not here; {FETCH_IMAGENET_PRIOR} brings it"
+        reason = (
+            "the authors' ImageNet prior is not here; in the folder of this project, "
+            f"{FETCH_IMAGENET_PRIOR} brings it"
+        )
         return MetricChoice([], {"auc_rebalanced": {"missing": reason}})
     return MetricChoice([RebalancedAccuracy(prior)], {})
 

@@ -215,10 +215,15 @@ def experiments_table(experiments: Mapping[str, Mapping[str, Any]], results: Res
     return table(["experiment", "baseline", "model and prior", "claim", "trained"], rows)
 
 
-def protocol(results: Results) -> str:
-    """One line below a table: n, size, seeds, precision and machine."""
+def protocol(results: Results, images: str | None = None) -> str:
+    """One line below a table: n, size, seeds, precision and machine.
+
+    Args:
+        images: what was made of the images, where no run says so.
+    """
     first = next(iter(results.values()))
     parts = [f"n = {_listed(result['test']['n'] for result in results.values())} images"]
+    parts += [images] if images else []
     runs = {name: result for name, result in results.items() if "experiment" in result}
     if runs:
         experiments = [run["experiment"] for run in runs.values()]

@@ -24,7 +24,7 @@ from colorize.checks import (
 from colorize.data.dataset import ImageDataset
 from colorize.data.transforms import RandomCrop
 from colorize.errors import ColorizeError, InputError
-from colorize.evaluation.evaluate import evaluate
+from colorize.evaluation.evaluate import evaluate, have_same_classes
 from colorize.models import Colorizer, eval_mode
 from colorize.models.checkpoint import SUFFIX, load_checkpoint, save_checkpoint
 from colorize.training.config import FitOptions, Recipe
@@ -148,6 +148,12 @@ def check_images(
     size, test_size = recipe.crop or model.input_size, recipe.test_crop or model.input_size
     train = as_images(train_set, "train_set", size, "train" if same else None)
     val = as_images(val_set, "val_set", test_size, "val" if same else None)
+    for what, images in (("train_set", train), ("val_set", val)):
+        if not have_same_classes(model, images):
+            raise InputError(
+                f"{what}: its classes are not those of the model (class_names), which would learn "
+                "other meanings of them; take photos of those classes, or another model"
+            )
     crop = train.random_crop if isinstance(train, ImageDataset) and train.train else RandomCrop(1)
     is_so: dict[str, Any] = {"crop": side(train), "test_crop": side(val), "rotation": crop.rotation}
     is_so["zoom"] = None if crop.zoom is None else tuple(crop.zoom)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from importlib.util import find_spec
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from helpers import tiny
 from helpers.tiny import light as light
 from PIL import Image
+from skimage.metrics import peak_signal_noise_ratio
 
 from colorize import paths
 from colorize.cli import main
@@ -17,6 +19,7 @@ from colorize.cli.study import GROUPS
 from colorize.evaluation.results import load_results
 from colorize.experiments.catalog import EXPERIMENTS
 from colorize.experiments.study_a import STUDY_A_VARIANTS
+from colorize.photo.colorize import colorize_image
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -172,15 +175,22 @@ def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "data" / "things"
     folder.mkdir(parents=True)
     for i, patch in enumerate(tiny.patches(5, 53)):
-        Image.fromarray(patch).save(folder / f"{i}.png")
+        Image.fromarray(patch[: 40 - i]).save(folder / f"{i}.png")
     out = tmp_path / "measured.json"
     arguments = ["evaluate", "photo", "--data", str(tmp_path / "data"), "-o", str(out)]
     assert main([*arguments, "--size", "32"]) == 0
     results = load_results(out)
     assert results["test"]["n"] == 5
     expected = f"{results['test']['psnr']['mean']:.2f} ±"
-    assert expected in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert expected in printed and "CHECKPOINTS" not in printed
     assert "none of ImageNet's" in results["test"]["recognized"]["missing"]
+    # The published protocol: whole pictures of one size, as a user gets them colored.
+    assert main([*arguments, "--whole", "--size", "48"]) == 0
+    truths = [np.asarray(Image.open(path).resize((48, 48))) for path in folder.iterdir()]
+    psnr = [peak_signal_noise_ratio(rgb, colorize_image(rgb, "photo")) for rgb in truths]
+    assert load_results(out)["test"]["psnr"]["mean"] == pytest.approx(np.mean(psnr), rel=1e-5)
+    assert "a file" in _refused([*arguments[:-1], str(tmp_path)], capsys)
     assert "nowhere" in _refused(["evaluate", "photo", "--data", "nowhere"], capsys)
     assert "'dream'" in _refused(["evaluate", "dream", "--data", str(tmp_path / "data")], capsys)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -268,6 +269,48 @@ def test_the_chosen_temperature() -> None:
 def test_what_evaluate_does_not_take_is_told(dataset: Any) -> None:
     with pytest.raises(InputError, match=r"dataset: expected a data set .* rgb"):
         e.evaluate(tiny.model(), dataset)
+
+
+UNEVEN = [{"rgb": torch.zeros(3, side, 32)} for side in (32, 40)]
+WRONG_CALLS: dict[str, dict[str, Any]] = {
+    "batch_size=1": {"dataset": UNEVEN},
+    "batch_size": {"batch_size": 0},
+    "temperature": {"temperature": [0.2, 0.3]},
+    "metrics": {"metrics": ["lpips"]},
+    r"label.*got none": {"model": tiny.iizuka()},
+}
+
+
+@pytest.mark.parametrize("words", WRONG_CALLS)
+def test_what_an_evaluation_cannot_do_is_told(words: str) -> None:
+    call = {"model": tiny.model(), "dataset": UNEVEN[:1], **WRONG_CALLS[words]}
+    with pytest.raises(InputError, match=words):
+        e.evaluate(**call)
+
+
+@pytest.mark.parametrize(
+    ("color", "images", "words"),
+    [
+        (tiny.model(), [], r"partial\(colorize_image, model=model\)"),
+        (np.negative, ["photo.jpg"], r"images\[0\]"),
+        (lambda rgb: rgb[None], [np.zeros((16, 16, 3), np.uint8)], r"color\(images\[0\]\)"),
+    ],
+)
+def test_what_evaluate_whole_does_not_take_is_told(color: Any, images: Any, words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        e.evaluate_whole(color, images)
+
+
+def test_labels_that_mean_something_else_are_not_measured(tmp_path: Path) -> None:
+    """A net knows its classes by name; a data set of others has the same numbers for its own."""
+    images, net = tiny.labelled(9), tiny.iizuka(class_names=[*"tuvwxyz"])
+    with pytest.warns(UserWarning, match="top1"):
+        found = e.evaluate(net, images)
+    assert "top1" not in found and found["psnr"]["mean"] > 0
+    with pytest.raises(InputError, match="class_names"):
+        tiny.run(tmp_path, net=net, train=images, val=images)
+    net.class_names = list(images.classes)
+    assert "top1" in e.evaluate(net, images)
 
 
 def test_a_wrapped_model_is_measured_like_the_model_inside() -> None:
