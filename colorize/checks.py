@@ -33,6 +33,8 @@ def require_tensor(
     wanted = "(" + ", ".join("*" if n is None else str(n) for n in shape) + ")"
     if not isinstance(value, Tensor):
         raise InputError(f"{name}: expected a tensor of shape {wanted}, got {type(value).__name__}")
+    if value.is_nested or value.layout != torch.strided:
+        raise InputError(f"{name}: expected a dense tensor, got a nested or sparse one")
     fits = value.dim() == len(shape) and all(
         n is None or n == m for n, m in zip(shape, value.shape, strict=True)
     )

@@ -36,6 +36,10 @@ def test_tensor_that_does_not_fit(value: Any) -> None:
 
 
 def test_types_that_are_not_taken() -> None:
+    nested = torch.nested.nested_tensor([torch.zeros(3, 4, 4)], layout=torch.jagged)
+    for loose in (nested, torch.zeros(1, 3, 4, 4).to_sparse()):
+        with pytest.raises(InputError, match=r"^rgb:.*dense"):
+            checks.require_rgb(loose)
     with pytest.raises(InputError, match=r"^x:.*int64"):
         checks.require_tensor(torch.zeros(2, dtype=torch.int64), "x", shape=(2,), floating=True)
     for dtype in (torch.int8, torch.int64, torch.bool):

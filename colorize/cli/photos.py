@@ -45,6 +45,8 @@ def color_photos(arguments: list[str]) -> int:
     *others, last = options.photos
     if others and options.output is None and f"{last}: no such file" in inputs.problems:
         say(f"if the result is to be {last}, write -o {last}")
+    if not inputs.photos and options.photos[0].isalpha():
+        say(f"{options.photos[0]} is no command either: colorize --help lists them")
     if not inputs.photos and inputs.problems:
         options.output = None  # not at fault
     batch = Batch(options, inputs)

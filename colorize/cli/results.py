@@ -41,16 +41,21 @@ _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
 def results(arguments: list[str]) -> int:
     argparse.ArgumentParser(
         prog="colorize results",
-        description="Collect the results in CHECKPOINTS into results.csv, and write the tables of "
-        "docs/results.md again where it is there.",
+        description="Collect the results in CHECKPOINTS into results.csv, write its cards again, "
+        "and the tables of docs/results.md where it is there.",
     ).parse_args(arguments)
 
+    from colorize.evaluation.results import load_results
+    from colorize.report.cards import write_card
     from colorize.report.csv_file import write_csv
 
     runs = _all_results(paths.checkpoints())
     if not runs:
         raise DataError(f"There are no results in {paths.checkpoints()}; train an experiment first")
     print(write_csv(runs, paths.checkpoints() / "results.csv"))
+    for card in sorted(paths.checkpoints().rglob("*.md")):
+        if card.with_suffix(".json").is_file():
+            print(write_card(load_results(card.with_suffix(".json")), card))
     document = paths.home() / "docs" / "results.md"
     if document.is_file():
         missing = {*STUDY_A_SMOOTH, *STUDY_B, *JOINT, "photo", _MADE_AGAIN} - runs.keys()

@@ -29,7 +29,7 @@ TERMS = {
 _PHOTOS = "dde69dad09c126fa8930188d77266ee60f86f98a696fdfd01c606d923cebf21a"
 _CARD = """# {name}
 
-{claim}
+Claim: {claim}
 
 - Model: `{model}`, options {options}, {parameters:,} parameters. Temperature: {temperature}.
 - Data: {data}, {classes} classes. Images: {sizes}; {grey} grey ones left out. Terms: {terms}.

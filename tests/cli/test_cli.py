@@ -84,6 +84,10 @@ def test_help(command: str | None, capsys: pytest.CaptureFixture[str]) -> None:
         assert all(name in "".join(output.split()) for name in EXPERIMENTS)
 
 
+def test_a_word_that_is_no_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "colorize --help" in _refused(["help"], capsys)
+
+
 @pytest.mark.parametrize("port", ["0", "65536", "http"])
 def test_a_port_that_no_machine_has(port: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:

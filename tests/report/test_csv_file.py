@@ -121,13 +121,17 @@ def test_the_tables_of_the_document_are_equal_to_the_csv(rows: Rows) -> None:
     assert compared > 400
 
 
-def test_the_command_writes_both_and_keeps_the_sentences(
+def test_the_command_writes_all_three_and_keeps_the_sentences(
     home: Path, rows: Rows, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["results"]) == 1 and "no results" in capsys.readouterr().err
     ignored = shutil.ignore_patterns("*.safetensors", "*.csv", "*.md")
     shutil.copytree(SHIPPED, home / "CHECKPOINTS", ignore=ignored)
+    cards = [home / "CHECKPOINTS" / name for name in ("euclidean.md", "photo.md")]
+    for card in cards:
+        card.touch()
     assert main(["results"]) == 0
+    assert all(card.read_bytes() == (SHIPPED / card.name).read_bytes() for card in cards)
     written = _read(home / "CHECKPOINTS" / "results.csv")
     assert [_key(row) for row in written] == [_key(row) for row in rows]
     means = [[float(row["mean"]) for row in some] for some in (written, rows)]
