@@ -14,6 +14,7 @@ from colorize import checks
 from colorize.errors import InputError
 
 
+@pytest.mark.filterwarnings("error")
 def test_what_fits_is_returned_itself() -> None:
     value = torch.zeros(2, 3, 4, 5)
     for shape in ((2, 3, 4, 5), (None, 3, None, None), (None,) * 4):
