@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from colorize import paths, storage
-from colorize.errors import ColorizeError, DataError
+from colorize.errors import ColorizeError, DataError, InputError
 from colorize.experiments.presets import SCALES
 
 if TYPE_CHECKING:
@@ -47,8 +47,14 @@ def notebook(arguments: list[str]) -> int:
     if folder is None or not (folder / FILE_NAME).is_file():
         raise DataError(f"{FILE_NAME} is not here; run this command in a checkout of the project")
     given = {"DATA": options.data, "FRUIT": options.fruit, "PHOTO": options.photo}
+    for name, path in given.items():
+        # Of photos.zip, photos is enough.
+        if path and not (path.exists() or path.with_name(f"{path.name}.zip").exists()):
+            raise InputError(f"--{name.lower()}: {path}: no such file or folder")
     parameters = {name: str(path.resolve()) for name, path in given.items() if path is not None}
     output = options.output or paths.runs() / f"colorization-{options.scale}.ipynb"
+    if output.is_dir():
+        raise InputError(f"--output: expected the name of a file, got the folder {output}")
     execute(folder / FILE_NAME, output, {"SCALE": options.scale, "RUN": options.run, **parameters})
     print(f"Executed notebook: {output}")
     for title, place in (
@@ -89,7 +95,9 @@ def execute(source: Path, output: Path, parameters: Mapping[str, object]) -> Non
         try:
             client.execute()
         except CellExecutionError as error:
-            raise NotebookError(f"A cell failed; see {output}\n{error}") from error
+            raise NotebookError(
+                f"A cell failed with {error.ename}: {error.evalue}; see {output}"
+            ) from error
         finally:
             with storage.atomic_write(output) as temporary:
                 nbformat.write(copy, temporary)

@@ -7,6 +7,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 
+from colorize.cli import main
 from colorize.cli.notebook import NotebookError, execute
 
 NOTEBOOK = Path(__file__).parents[2] / "colorization.ipynb"
@@ -52,12 +53,24 @@ def test_parameters_progress_and_a_failing_cell(
         new_code_cell("print(SCALE, RUN)"),
         new_code_cell("1 / 0"),
     )
-    with pytest.raises(NotebookError, match="ZeroDivisionError"):
+    with pytest.raises(NotebookError, match=r"ZeroDivisionError: .*out\.ipynb$") as raised:
         execute(source, tmp_path / "out.ipynb", {"SCALE": "small", "RUN": True})
+    assert "\n" not in str(raised.value)
     output = capfd.readouterr()
     assert "cell 3 of 4: print(SCALE, RUN)" in output.out and output.err == ""
     executed = nbformat.read(tmp_path / "out.ipynb", as_version=4)
     assert executed.cells[2].outputs[0].text == "small True\n"
+
+
+@pytest.mark.parametrize("option", ["--data", "--fruit", "--photo"])
+def test_a_place_that_is_not_there_is_told_before_anything_runs(
+    option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out.ipynb"
+    assert main(["notebook", option, "nowhere", "--output", str(output)]) == 1
+    assert f"{option}: nowhere" in capsys.readouterr().err and not output.exists()
+    assert main(["notebook", "--output", str(tmp_path)]) == 1
+    assert f"the folder {tmp_path}" in capsys.readouterr().err
 
 
 def test_a_notebook_without_parameters(tmp_path: Path) -> None:
