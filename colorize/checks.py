@@ -70,6 +70,14 @@ def require_finite(values: Tensor, name: str) -> Tensor:
     return values
 
 
+def require_lightness(L: Tensor, name: str) -> Tensor:
+    """Return ``L``, (N, 1, H, W), when it is finite and in 0..100."""
+    low, high = _extremes(require_finite(L, name))
+    if not (low >= -100 * _ROUNDING and high <= 100 * (1 + _ROUNDING)):
+        raise InputError(f"{name}: expected lightness in 0..100, got {low:.4g}..{high:.4g}")
+    return L
+
+
 def require_images(images: Tensor, name: str) -> Tensor:
     """Return (N, C, H, W) when there is at least one image, and one pixel in it."""
     if images.numel() == 0:
@@ -96,6 +104,14 @@ def require_non_negative(value: float, name: str) -> float:
     """Return ``value`` when it is a finite number of zero or above."""
     if not (_is_real(value) and value >= 0):
         raise InputError(f"{name}: expected a number of 0 or above, got {_shown(value)}")
+    return value
+
+
+def require_share(value: float, name: str, *, closed: bool = True) -> float:
+    """Return ``value`` when it is a number from 0 to 1; below 1, when not ``closed``."""
+    if not (_is_real(value) and (0 <= value < 1 or (closed and value == 1))):
+        end = "to 1" if closed else "up to but not 1"
+        raise InputError(f"{name}: expected a share from 0 {end}, got {_shown(value)}")
     return value
 
 

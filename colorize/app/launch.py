@@ -9,14 +9,15 @@ import sys
 import tempfile
 from typing import TYPE_CHECKING, Any
 
-from colorize.checks import checks_flags
-from colorize.errors import ColorizeError
+from colorize.checks import checks_flags, require_whole
+from colorize.errors import ColorizeError, InputError
 
 if TYPE_CHECKING:
     import gradio
 
 _LARGEST_UPLOAD = "200mb"
 _INLINE_HEIGHT = 1000  # pixels, in a notebook
+_LAST_PORT = 65535
 
 
 @checks_flags
@@ -31,6 +32,8 @@ def app(*, host: str = "127.0.0.1", port: int | None = None, share: bool = False
         port: None for the first free one from 7860 on.
         share: whether to make a public link through Gradio's servers. It needs the internet.
     """
+    if port is not None and require_whole(port, "port", 1) > _LAST_PORT:
+        raise InputError(f"port: expected a number of 1 to {_LAST_PORT}, got {port}")
     page = start(server_name=host, server_port=port, share=share)
     sys.stdout.write(f"The app runs at {page.local_url}\n")
     if not hasattr(sys, "ps1"):  # as in a notebook

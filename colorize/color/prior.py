@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from colorize import paths, storage
-from colorize.checks import require_positive, require_tensor
+from colorize.checks import require_positive, require_rgb, require_share, require_tensor
 from colorize.color.bins import ABBins
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import DataError, InputError, MissingPriorError
@@ -47,7 +47,7 @@ def count_bins(batches: Iterable[Tensor], bin_centers: Tensor) -> BinCounts:
     counts = torch.zeros(q, dtype=torch.int64, device=bin_centers.device)
     images = 0
     for rgb in batches:
-        ab = rgb_to_lab(rgb.to(bin_centers.device))[:, 1:]
+        ab = rgb_to_lab(require_rgb(rgb, "batches").to(bin_centers.device))[:, 1:]
         counts += torch.bincount(bins.nearest(ab).flatten(), minlength=q)
         images += rgb.shape[0]
     if images == 0:
@@ -94,8 +94,7 @@ def class_weights(prior: Tensor, lam: float = 0.5) -> Tensor:
         class_weights: (Q,) float32.
     """
     prior = _check_prior(prior)
-    if not 0 <= lam <= 1:
-        raise InputError(f"lam: expected a number in 0..1, got {lam}")
+    require_share(lam, "lam")
     mixed = (1 - lam) * prior + lam / prior.shape[0]
     if not bool((mixed > 0).all()):
         empty = int((mixed == 0).sum())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +19,7 @@ from colorize.data.joined import Roots, listed_roots, open_roots
 from colorize.data.labels import list_images
 from colorize.data.sources import Rejected, in_threads
 from colorize.data.splits import SPLITS, Split, SplitBy, content_digest, split_images
-from colorize.errors import DataError, ImageError
+from colorize.errors import DataError, ImageError, InputError
 
 _AUTO_CACHE_BYTES = 2 * 2**30
 
@@ -86,7 +86,7 @@ class ColorizationDataset(ImageDataset):
         if split is not None:
             how = {"tail": " by name", "folders": " by folder"}.get(split_by, "")
             origin += f", split {require_choice(split, 'split', SPLITS)}{how}"
-        size = require_whole(size, "size", 1)
+        size, seed = require_whole(size, "size", 1), require_whole(seed, "seed", 0)
         if isinstance(resize, str):
             require_choice(resize, "resize", ("auto",))
         elif resize is not None:
@@ -166,6 +166,8 @@ class ColorizationDataset(ImageDataset):
 def _kept_classes(classes: Sequence[str] | None, available: set[str]) -> set[str]:
     if classes is None or not available:
         return available
+    if isinstance(classes, str) or not isinstance(classes, Iterable):
+        raise InputError(f"classes: expected several names in a list, got {classes!r}")
     unknown = sorted(set(classes) - available)
     if unknown:
         raise DataError(

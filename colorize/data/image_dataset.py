@@ -84,6 +84,8 @@ class ImageDataset(Dataset[dict[str, Tensor]]):
         zoom: tuple[float, float] | None = None,
         transform: Transform | None = None,
     ) -> None:
+        if transform is not None and not callable(transform):
+            raise InputError(f"transform: expected a function of a crop, got {transform!r:.80}")
         require_choice(grey, "grey", ("drop", "keep"))
         self.origin = origin
         self.size = require_whole(size, "size", 1)

@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from PIL import Image
 from torch import Tensor
 
-from colorize.checks import require_tensor
+from colorize.checks import require_non_negative, require_tensor
 from colorize.errors import InputError
 
 _WORD = 2**64 - 1
@@ -43,7 +43,7 @@ class RandomCrop:
     zoom: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
-        if not 0 <= self.rotation <= 0.5:
+        if require_non_negative(self.rotation, "rotation") > 0.5:
             raise InputError(
                 "rotation: expected the largest angle as share of a full turn, 0 to 0.5, got "
                 f"{self.rotation!r}"

@@ -19,6 +19,7 @@ from colorize.checks import (
     checks_flags,
     require_finite,
     require_images,
+    require_lightness,
     require_positive,
     require_rgb,
     require_tensor,
@@ -202,7 +203,7 @@ class Colorizer(nn.Module):
         x = lab[:, : self.in_channels]
         if "L" in batch:
             L = require_tensor(batch["L"], 'batch["L"]', shape=(n, 1, h, w), floating=True)
-            x = torch.cat((require_finite(L, 'batch["L"]').to(lab.dtype), x[:, 1:]), 1)
+            x = torch.cat((require_lightness(L, 'batch["L"]').to(lab.dtype), x[:, 1:]), 1)
         # The truth stays as it is: half precision would round it by up to half a unit.
         return x.to(self._dtype()), lab[:, 1:]
 
@@ -240,6 +241,7 @@ class Colorizer(nn.Module):
         L = require_tensor(L, "L", shape=(None, self.in_channels, None, None), floating=True)
         if not torch.compiler.is_compiling():
             require_finite(require_images(L, "L"), "L")
+            require_lightness(L[:, :1], "L")
         h, w = L.shape[2:]
         return F.pad(
             L.to(self._dtype()),

@@ -56,12 +56,13 @@ class BinHead(nn.Module):
         self.k = require_whole(k, "k", 1)
         self.sigma = require_positive(sigma, "sigma")
         given = published_bin_centers() if bin_centers is None else bin_centers
-        centers = require_tensor(_as_float32(given), "bin_centers", shape=(None, 2))
+        centers = require_tensor(_as_float32(given, "bin_centers"), "bin_centers", shape=(None, 2))
         self.register_buffer("bin_centers", require_finite(centers, "bin_centers"))
         self.channels = centers.shape[0]
         if self._neighbors > self.channels:
             raise InputError(f"k: expected 1..{self.channels} (the number of bins), got {k}")
-        weights = _as_float32([1.0] * self.channels if class_weights is None else class_weights)
+        weighing = [1.0] * self.channels if class_weights is None else class_weights
+        weights = _as_float32(weighing, "class_weights")
         require_tensor(weights, "class_weights", shape=(self.channels,))
         right = ((weights >= 0) & weights.isfinite()).all() & weights.any()
         if not (weights.is_meta or bool(right)):
@@ -105,9 +106,12 @@ class RegressionHead(nn.Module):
         return _require_color(raw.float() * AB_SCALE)
 
 
-def _as_float32(values: Tensor | Sequence[Any]) -> Tensor:
+def _as_float32(values: Tensor | Sequence[Any], name: str) -> Tensor:
     """Copy numbers into a tensor."""
-    return torch.as_tensor(values, dtype=torch.float32).clone()
+    try:
+        return torch.as_tensor(values, dtype=torch.float32).clone()
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name}: expected numbers, got {values!r:.80}") from error
 
 
 def _require_color(ab: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
 
-from colorize.checks import require_choice, require_non_negative
+from colorize.checks import require_choice, require_non_negative, require_share, require_whole
 from colorize.errors import InputError
 from colorize.models.base import Colorizer, ModelOutput, records_arguments, scale_channels
 from colorize.models.heads import BinHead, RegressionHead
@@ -158,11 +158,10 @@ class IizukaModel(Colorizer):
         width: float = 1.0,
     ) -> None:
         super().__init__()
-        if not 0 <= dropout < 1:
-            raise InputError(f"dropout: expected a share of 0 up to 1, got {dropout}")
+        require_share(dropout, "dropout", closed=False)
         require_non_negative(alpha, "alpha")
-        if num_classes is not None and num_classes < 2:
-            raise InputError(f"num_classes: expected at least 2, got {num_classes}")
+        if num_classes is not None:
+            require_whole(num_classes, "num_classes", 2)
         if class_names is not None and len(class_names) != num_classes:
             raise InputError(f"class_names: expected {num_classes} names, got {len(class_names)}")
         if in_channels != 1 and (in_channels != 3 or color is not None):

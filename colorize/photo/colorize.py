@@ -13,6 +13,7 @@ from colorize.photo.image import AnyImage, Images, for_each
 from colorize.photo.prediction import DEFAULT_MODEL, ModelLike, load, predict
 
 DEFAULT_CLASSIFIER = "joint-ncd"
+Classes = list[tuple[str, float]]
 
 
 @overload
@@ -68,23 +69,35 @@ def colorize_image(
     return for_each(image, color)
 
 
-def uncertainty(
-    image: AnyImage, model: ModelLike = DEFAULT_MODEL, *, size: int | None = None
-) -> np.ndarray:
+@overload
+def uncertainty(image: AnyImage, model: ModelLike = ..., **options: Any) -> np.ndarray: ...
+@overload
+def uncertainty(image: Images, model: ModelLike = ..., **options: Any) -> list[np.ndarray]: ...
+def uncertainty(  # type: ignore[misc]  # its options are those of the signatures above
+    image: AnyImage | Images, model: ModelLike = DEFAULT_MODEL, *, size: int | None = None
+) -> np.ndarray | list[np.ndarray]:
     """Measure how undecided a model is about every pixel; arguments as in ``predict``.
 
     Returns:
-        (H, W) float32: entropy of the predicted distribution in nats, 0..log Q.
+        (H, W) float32: entropy of the predicted distribution in nats, 0..log Q. A list of these for
+        a list of images.
     """
-    return predict(image, model, size=size).uncertainty()
+    module = load(model)
+    return for_each(image, lambda one: predict(one, module, size=size).uncertainty())
 
 
-def classify_image(
-    image: AnyImage, model: ModelLike = DEFAULT_CLASSIFIER, *, size: int | None = None
-) -> list[tuple[str, float]]:
+@overload
+def classify_image(image: AnyImage, model: ModelLike = ..., **options: Any) -> Classes: ...
+@overload
+def classify_image(image: Images, model: ModelLike = ..., **options: Any) -> list[Classes]: ...
+def classify_image(  # type: ignore[misc]  # its options are those of the signatures above
+    image: AnyImage | Images, model: ModelLike = DEFAULT_CLASSIFIER, *, size: int | None = None
+) -> Any:
     """Classify an image by its lightness; arguments as in ``predict``.
 
     Returns:
-        (name, probability) of every class, the most probable first.
+        (name, probability) of every class, the most probable first. A list of these for a list of
+        images.
     """
-    return predict(image, model, size=size).classify()
+    module = load(model)
+    return for_each(image, lambda one: predict(one, module, size=size).classify())

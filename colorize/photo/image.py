@@ -160,7 +160,8 @@ def _read(image: AnyImage, truncated: bool, max_pixels: int | None) -> np.ndarra
     ):
         raise ImageError(
             f"image: expected a path, bytes, a PIL image, a tensor (C, H, W), or an array {_SHAPES}"
-            f" of uint8, uint16, bool or float in 0..1, got {type(image).__name__}"
+            f" of uint8, uint16, bool or float in 0..1, or several of them in a list; got "
+            f"{type(image).__name__}"
         )
     name = str(source) if isinstance(source, Path) else type(image).__name__
     return decode_over_white(source, name, depth=16, truncated=truncated, max_pixels=max_pixels)

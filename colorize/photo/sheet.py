@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -48,6 +48,9 @@ def sheet(
     module = load(model)
     net = unwrap(module)
     own = float(net.output.temperature) if net.has_distribution else None  # type: ignore[union-attr, arg-type]
+    for name, several in (("sizes", sizes), ("temperatures", temperatures)):
+        if several is not None and not isinstance(several, Iterable):
+            raise InputError(f"{name}: expected several numbers in a list, got {several!r}")
     if sizes is None:
         sizes = [round(net.input_size * factor) for factor in _SIZES]
     sizes = sorted({require_whole(size, "sizes", 1) for size in sizes})

@@ -19,6 +19,7 @@ from colorize.checks import (
     require_non_negative,
     require_path,
     require_positive,
+    require_share,
     require_whole,
 )
 from colorize.data.dataset import ImageDataset
@@ -55,12 +56,12 @@ def check_recipe(recipe: Recipe) -> Recipe:
     for name in ("lr", "weight_decay", "clip", "rotation"):
         require_non_negative(getattr(recipe, name), name)
     for name in ("warmup", "aging", "neutral"):
-        _require_share(getattr(recipe, name), name, closed=True)
-    _require_share(recipe.ema, "ema", closed=False)
+        require_share(getattr(recipe, name), name)
+    require_share(recipe.ema, "ema", closed=False)
     if not isinstance(recipe.betas, tuple) or len(recipe.betas) != 2:
         raise InputError(f"betas: expected two numbers, got {recipe.betas!r}")
     for beta in recipe.betas:
-        _require_share(beta, "betas", closed=False)
+        require_share(beta, "betas", closed=False)
     require_positive(recipe.epochs, "epochs")
     require_whole(recipe.batch_size, "batch_size", 1)
     require_whole(recipe.crop, "crop", 0)
@@ -238,10 +239,3 @@ def _plain(value: Any, name: str) -> Any:
         except (ValueError, RuntimeError) as error:
             raise InputError(f"{name}: expected one number, got {value!r}") from error
     return value
-
-
-def _require_share(value: Any, name: str, *, closed: bool) -> None:
-    inside = isinstance(value, int | float) and (0 <= value < 1 or (closed and value == 1))
-    if not inside:
-        end = "to 1" if closed else "up to but not 1"
-        raise InputError(f"{name}: expected a share from 0 {end}, got {value!r}")

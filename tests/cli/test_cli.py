@@ -14,8 +14,10 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 
 from colorize import paths
+from colorize.app import app
 from colorize.cli import main
 from colorize.cli.study import GROUPS
+from colorize.errors import InputError
 from colorize.evaluation.results import load_results
 from colorize.experiments.catalog import EXPERIMENTS
 from colorize.experiments.study_a import STUDY_A_VARIANTS
@@ -93,6 +95,8 @@ def test_a_port_that_no_machine_has(port: str, capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit) as caught:
         main(["app", "--port", port])
     assert caught.value.code == 2 and "--port" in capsys.readouterr().err
+    with pytest.raises(InputError, match="port"):
+        app(port=int(port) if port.isdigit() else port)  # type: ignore[arg-type]
 
 
 # --- training ----------------------------------------------------------------------------------

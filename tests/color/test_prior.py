@@ -125,9 +125,11 @@ def test_class_weights_equal_the_closed_form(
 def test_bad_arguments(centers: Tensor, some_prior: Tensor) -> None:
     with pytest.raises(DataError, match="image"):
         p.count_bins([], FEW)
-    for lam in (-0.01, 1.01, float("nan")):
+    with pytest.raises(InputError, match=r"^batches:"):
+        p.count_bins([{"rgb": torch.zeros(1, 3, 2, 2)}], FEW)  # type: ignore[list-item]
+    for lam in (-0.01, 1.01, float("nan"), "half"):
         with pytest.raises(InputError, match=r"^lam:"):
-            p.class_weights(some_prior, lam)
+            p.class_weights(some_prior, lam)  # type: ignore[arg-type]
     with pytest.raises(InputError, match="2 bins"):
         p.class_weights(torch.tensor([0.5, 0.0, 0.5, 0.0]), 0)
     with pytest.raises(InputError, match=r"^bin_centers:"):

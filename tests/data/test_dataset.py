@@ -178,6 +178,10 @@ def test_a_file_that_changed_since_is_named(root: Path) -> None:
         {"grey": True},
         {"cache": "yes"},
         {"split_by": ["content"]},
+        {"seed": 1.5},
+        {"classes": "cat"},
+        {"transform": "flip"},
+        {"rotation": "x"},
     ],
 )
 def test_arguments_out_of_range(root: Path, wrong: dict[str, Any]) -> None:

@@ -235,7 +235,7 @@ def test_bins_are_rebalanced_as_everywhere() -> None:
 
 def test_bad_arguments() -> None:
     wrong: dict[str, list[Any]] = {
-        "dropout": [1.0, -0.1],
+        "dropout": [1.0, -0.1, "half"],
         "alpha": [-1, float("nan")],
         "color": ["sepia"],
         "class_names": [["one"]],
@@ -247,7 +247,8 @@ def test_bad_arguments() -> None:
         for value in values:
             with pytest.raises(InputError, match=option):
                 joint(**{option: value})
-    with pytest.raises(InputError, match="num_classes"):
-        JointModel(1, **NARROW)
+    for number in (1, "3"):
+        with pytest.raises(InputError, match="num_classes"):
+            JointModel(number, **NARROW)
     with pytest.raises(InputError, match="in_channels"):
         ClassificationOnlyModel(2, in_channels=2, **NARROW)

@@ -378,6 +378,11 @@ def test_batches_that_do_not_fit(net: Any, rgb: Tensor) -> None:
     for shape in ((1, 32, 32), (1, 3, 32, 32), (1, 1, 0, 8), (1, 1, 8, 0)):
         with pytest.raises(InputError, match="L: expected"):
             net.predict_ab(torch.zeros(shape))
+    for L in (torch.full((1, 1, 32, 32), 255.0), torch.full((1, 1, 32, 32), -1.0)):
+        with pytest.raises(InputError, match=r"L: expected lightness in 0\.\.100"):
+            net.predict_ab(L)
+        with pytest.raises(InputError, match="expected lightness"):
+            net.loss({"rgb": rgb[:1], "L": L})
     with pytest.raises(InputError, match="uint8"):
         net.predict_ab(torch.zeros(1, 1, 8, 8, dtype=torch.uint8))
 
@@ -402,7 +407,7 @@ def test_options_that_are_wrong() -> None:
         "temperature": [-1.0, math.nan],
         "sigma": [0.0],
         "k": [0, 314],
-        "class_weights": [torch.ones(312), torch.ones(1, 313)],
+        "class_weights": [torch.ones(312), torch.ones(1, 313), "all"],
         "width": [0.0, -1.0, 4.1, math.nan],
     }
     for option, values in wrong.items():

@@ -425,6 +425,8 @@ def test_uncertainty() -> None:
     net = tiny.model().eval()
     image = _scene(50, 70)
     found = uncertainty(image, net, size=32)
+    for again in uncertainty([image, image], net, size=32):
+        np.testing.assert_array_equal(again, found)
     bins = len(net.output.bin_centers)
     assert found.shape == (50, 70) and found.dtype == np.float32
     assert found.min() >= 0 and found.max() <= np.log(bins) + 1e-4
@@ -591,7 +593,7 @@ def test_classes_are_those_of_the_net(names: list[str] | None) -> None:
     net.input_size = 64
     rgb = skimage.data.astronaut()[:64, :80]
     found = classify_image(rgb, net)
-    assert net.training
+    assert net.training and classify_image([rgb], net) == [found]
     L = rgb_to_lab(torch.from_numpy(rgb.copy()).movedim(-1, 0)[None])[:, :1]
     with torch.no_grad():
         expected = net.eval()(L).classes.softmax(1)[0]

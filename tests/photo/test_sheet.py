@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,8 @@ def test_each_setting_adds_its_cell() -> None:
     capped = sheet(PHOTO, net, sizes=[400, 500], temperatures=[1.0], samples=0)
     assert capped.shape == one.shape
     assert sheet(PHOTO, EuclideanModel(width=0.02), sizes=[32]).shape == one.shape
-    for bad in ({"sizes": ["32"]}, {"sizes": []}, {"temperatures": [-1]}, {"samples": -1}):
+    wrong: list[dict[str, Any]] = [{"sizes": ["32"]}, {"sizes": []}, {"sizes": 32}, {"samples": -1}]
+    for bad in (*wrong, {"temperatures": [-1]}, {"temperatures": 0.5}):
         with pytest.raises(InputError):
             sheet(PHOTO, net, **bad)
 
