@@ -261,7 +261,9 @@ def evaluate(arguments: list[str]) -> int:
     from colorize.report.tables import field_table, metrics_table, protocol
 
     model = load_model(options.model)
-    size = options.size or (256 if options.whole else model.input_size)
+    size = options.size
+    if size is None:
+        size = 256 if options.whole else model.input_size
     dataset = ColorizationDataset(
         options.data,
         size,

@@ -21,6 +21,7 @@ from colorize.checks import (
     require_non_negative,
     require_positive,
     require_tensor,
+    require_whole,
 )
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError, NotFiniteError
@@ -101,7 +102,7 @@ def soft_encode(
     """
     points = _points(ab)
     k = _check_k(k, require_tensor(bin_centers, "bin_centers", shape=(None, 2)).shape[0])
-    require_positive(sigma, "sigma")
+    require_sigma(sigma)
     squared = _squared_distances(points[:, None, :], bin_centers.float()[None])
     nearest, indices = squared.topk(k, dim=1, largest=False)
     return _to_maps(indices, ab), _to_maps(_gaussian(nearest, sigma), ab)
@@ -123,7 +124,7 @@ class ABBins:
 
     def encode(self, ab: Tensor, k: int = 5, sigma: float = 5.0) -> tuple[Tensor, Tensor]:
         """Encode (N, 2, H, W) ab as indices, nearest first, and weights: (N, k, H, W) each."""
-        require_positive(sigma, "sigma")
+        require_sigma(sigma)
         nearest, indices = self._nearest(ab, k)
         return _to_maps(indices, ab), _to_maps(_gaussian(nearest, sigma), ab)
 
@@ -236,7 +237,14 @@ def _to_maps(values: Tensor, ab: Tensor) -> Tensor:
     return values.view(n, h, w, -1).movedim(-1, 1)
 
 
+def require_sigma(sigma: float) -> float:
+    """Return the width of a Gaussian over ab when float32 holds what its square divides."""
+    if not 1e-6 <= require_positive(sigma, "sigma") <= 1e6:
+        raise InputError(f"sigma: expected a width of 1e-6 to 1e6 ab units, got {sigma}")
+    return sigma
+
+
 def _check_k(k: int, q: int) -> int:
-    if not 1 <= k <= q:
+    if require_whole(k, "k", 1) > q:
         raise InputError(f"k: expected 1..{q} (the number of bins), got {k}")
     return k

@@ -14,8 +14,8 @@ from scipy.ndimage import gaussian_filter1d
 from torch import Tensor
 
 from colorize import paths, storage
-from colorize.checks import require_positive, require_rgb, require_share, require_tensor
-from colorize.color.bins import ABBins
+from colorize.checks import require_rgb, require_share, require_tensor
+from colorize.color.bins import ABBins, require_sigma
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import DataError, InputError, MissingPriorError
 
@@ -63,7 +63,7 @@ def smooth_prior(prior: Tensor, bin_centers: Tensor, sigma: float = 5.0) -> Tens
     """
     prior = _check_prior(prior)
     require_tensor(bin_centers, "bin_centers", shape=(prior.shape[0], 2))
-    require_positive(sigma, "sigma")
+    require_sigma(sigma)
     centers = bin_centers.double().to(prior.device)
     kernel = torch.exp(torch.cdist(centers, centers).square() / (-2 * sigma**2))
     return (kernel / kernel.sum(0)) @ prior
@@ -76,7 +76,7 @@ def smooth_prior_along_index(prior: Tensor, sigma: float = 5.0) -> Tensor:
     the gamut mass flows between saturated yellow and saturated blue.
     """
     prior = _check_prior(prior)
-    require_positive(sigma, "sigma")
+    require_sigma(sigma)
     smoothed = torch.from_numpy(gaussian_filter1d(prior.cpu().numpy(), sigma)).to(prior.device)
     return smoothed / smoothed.sum()
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from PIL import Image, ImageFile
 from PIL.PngImagePlugin import MAX_TEXT_CHUNK
@@ -101,13 +101,19 @@ def opened_file(source: FileSource, name: str) -> Iterator[BinaryIO]:
             if os.fstat(file.fileno()).st_size == 0:
                 raise ImageError(f"{name}: expected an image, got an empty file (0 bytes)")
             yield file
-    elif hasattr(source, "read") and not isinstance(source, io.TextIOBase):
+    elif _is_readable(source):
         yield source if source.seekable() else io.BytesIO(source.read())
     else:
         kind = type(source).__name__
         raise ImageError(
             f"{name}: expected a path, bytes, an open binary file or a PIL image, got {kind}"
         )
+
+
+def _is_readable(file: Any) -> bool:
+    if isinstance(file, io.TextIOBase) or getattr(file, "closed", False):
+        return False
+    return callable(getattr(file, "read", None)) and getattr(file, "readable", lambda: True)()
 
 
 @contextmanager

@@ -80,6 +80,9 @@ class _Config(dict[str, Any]):
     __setitem__ = __delitem__ = __ior__ = _refuse
     update = setdefault = pop = popitem = clear = _refuse
 
+    def __reduce__(self) -> Any:
+        return dict, (dict(self),)  # what is copied may be changed
+
 
 class Colorizer(nn.Module):
     """A net from lightness to color.

@@ -16,11 +16,10 @@ from colorize.checks import (
     require_choice,
     require_finite,
     require_non_negative,
-    require_positive,
     require_tensor,
     require_whole,
 )
-from colorize.color.bins import ABBins, annealed_mean, published_bin_centers
+from colorize.color.bins import ABBins, annealed_mean, published_bin_centers, require_sigma
 from colorize.errors import InputError, NotFiniteError
 from colorize.losses import AB_SCALE
 
@@ -54,7 +53,7 @@ class BinHead(nn.Module):
         self.target = require_choice(target, "target", ("soft", "onehot"))
         self.temperature = require_non_negative(temperature, "temperature")
         self.k = require_whole(k, "k", 1)
-        self.sigma = require_positive(sigma, "sigma")
+        self.sigma = require_sigma(sigma)
         given = published_bin_centers() if bin_centers is None else bin_centers
         centers = require_tensor(_as_float32(given, "bin_centers"), "bin_centers", shape=(None, 2))
         self.register_buffer("bin_centers", require_finite(centers, "bin_centers"))

@@ -198,6 +198,7 @@ def test_evaluate(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     truths = [np.asarray(Image.open(path).resize((48, 48))) for path in folder.iterdir()]
     psnr = [peak_signal_noise_ratio(rgb, colorize_image(rgb, "photo")) for rgb in truths]
     assert load_results(out)["test"]["psnr"]["mean"] == pytest.approx(np.mean(psnr), rel=1e-5)
+    assert "size" in _refused([*arguments, "--size", "0"], capsys)
     assert "a file" in _refused([*arguments[:-1], str(tmp_path)], capsys)
     assert "nowhere" in _refused(["evaluate", "photo", "--data", "nowhere"], capsys)
     assert "'dream'" in _refused(["evaluate", "dream", "--data", str(tmp_path / "data")], capsys)

@@ -195,7 +195,10 @@ def test_bad_arguments(centers: Tensor) -> None:
         ("ab", lambda: q.ABBins(centers).nearest(ab.long())),
         ("k", lambda: q.soft_encode(ab, centers, 0)),
         ("k", lambda: q.ABBins(centers).encode(ab, 314)),
+        ("k", lambda: q.soft_encode(ab, centers, "5")),  # type: ignore[arg-type]
         ("sigma", lambda: q.ABBins(centers).encode(ab, sigma=0)),
+        ("sigma", lambda: q.soft_encode(ab, centers, sigma=1e-30)),
+        ("sigma", lambda: q.soft_encode(ab, centers, sigma=1e160)),
         ("bin_centers", lambda: q.ABBins(centers.T)),
         ("logits", lambda: q.annealed_mean(logits[:, 1:], centers)),
         ("temperature", lambda: q.annealed_mean(logits, centers, -0.1)),

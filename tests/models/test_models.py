@@ -321,6 +321,7 @@ def test_an_option_that_is_set_afterwards_is_in_the_config() -> None:
         model.config["temperature"] = 0.5
     with pytest.raises(InputError, match="temperature"):
         model.config |= {"temperature": 0.5}
+    assert copy.deepcopy(model.config) | {"k": 3} == {**model.config, "k": 3}
 
 
 def test_training_moves_statistics_and_prediction_does_not(net: Any, rgb: Tensor) -> None:

@@ -713,6 +713,8 @@ def test_files_that_are_no_pictures(net: SimplifiedModel, tmp_path: Path) -> Non
     for path in (cut, text, tmp_path / "none.png", tmp_path):
         with pytest.raises(ImageError, match=path.name):
             colorize_image(path, net)
-    for other in (b"", b"no picture", None, 5, [[1, 2]]):
+    with cut.open("rb") as closed:
+        pass
+    for other in (b"", b"no picture", None, 5, [[1, 2]], closed):
         with pytest.raises(ImageError, match="expected"):
             colorize_image(other, net)  # type: ignore[arg-type]
