@@ -72,8 +72,9 @@ def require_finite(values: Tensor, name: str) -> Tensor:
 
 def require_lightness(L: Tensor, name: str) -> Tensor:
     """Return ``L``, (N, 1, H, W), when it is finite and in 0..100."""
-    low, high = _extremes(require_finite(L, name))
+    low, high = _extremes(L)
     if not (low >= -100 * _ROUNDING and high <= 100 * (1 + _ROUNDING)):
+        require_finite(L, name)
         raise InputError(f"{name}: expected lightness in 0..100, got {low:.4g}..{high:.4g}")
     return L
 

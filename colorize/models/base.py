@@ -243,8 +243,8 @@ class Colorizer(nn.Module):
         """
         L = require_tensor(L, "L", shape=(None, self.in_channels, None, None), floating=True)
         if not torch.compiler.is_compiling():
-            require_finite(require_images(L, "L"), "L")
-            require_lightness(L[:, :1], "L")
+            require_lightness(require_images(L, "L")[:, :1], "L")
+            require_finite(L[:, 1:], "L")
         h, w = L.shape[2:]
         return F.pad(
             L.to(self._dtype()),
