@@ -51,8 +51,9 @@ experiments: $(STAMP)
 	$(if $(PHOTOS),$(TRAIN) photo-losses --seed 0 1 --data $(PHOTOS) || status=$$?;) \
 	exit $$status
 
+# Two processes: most tests use one core, and the slow ones wait for processes of their own.
 test: $(STAMP)
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 # All but torch, whose old builds take gigabytes. On Python 3.13 numpy 1.26 has no wheel.
 lowest: $(STAMP)
