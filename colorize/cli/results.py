@@ -112,7 +112,7 @@ def _tables(runs: Results) -> dict[str, str]:
         "experiments": t.experiments_table({name: vars(e) for name, e in vehicles.items()}, runs),
         "study-a": _measured(once),
         "study-a-baselines": t.baselines_table({**once, **finals}),
-        "study-a-final": _measured(finals),
+        "study-a-final": _measured(finals, runs),
         "study-a-subjects": failures.subjects_table(
             finals, {"vehicles": TINY_VEHICLES, "dogs": TINY_DOGS}
         ),
@@ -168,7 +168,14 @@ def _not_trained(group: str, seeds: Sequence[int]) -> str:
     return f"Not trained yet: `python -m colorize train {group} --seed {words}`."
 
 
-def _measured(runs: Results) -> str:
+def _measured(runs: Results, others: Results | None = None) -> str:
+    """The tables of some models.
+
+    Args:
+        others: runs, among them those of other nets that were tested on the same images.
+    """
     from colorize.report.tables import field_table, metrics_table, protocol
 
-    return "\n\n".join((metrics_table(runs), field_table(runs), protocol(runs)))
+    names = {name for run in runs.values() for name in run["also_tested"]}
+    also = {name: run for name, run in (others or {}).items() if name in names}
+    return "\n\n".join((metrics_table(runs), field_table(runs), protocol(runs, others=also)))

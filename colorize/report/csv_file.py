@@ -28,11 +28,11 @@ def write_csv(results: Results, path: Path) -> Path:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         for run, result in results.items():
-            writer.writerows(_rows(run, result))
+            writer.writerows(_rows(run, result, results))
     return path
 
 
-def _rows(run: str, result: Result) -> Iterator[dict[str, object]]:
+def _rows(run: str, result: Result, results: Results) -> Iterator[dict[str, object]]:
     experiment = result.get("experiment", {})
     tested = experiment.get("tested", "")
     common = {
@@ -44,23 +44,27 @@ def _rows(run: str, result: Result) -> Iterator[dict[str, object]]:
         "machine": hardware(result["machine"]),
     }
     step = _step(result, tested) if experiment else ""
-    parts = [("model", tested, step, result["test"]), ("grey", "", "", result["grey"])]
+    own: dict[str, object] = {"weights": tested, "step": step}
+    parts = [("model", own, result["test"]), ("grey", {}, result["grey"])]
     if result["test_last"]:
-        parts.append(("model", "last", result["steps"], result["test_last"]))
-    parts += [(name, tested, "", test) for name, test in result["also_tested"].items()]
-    parts += [(kind, "", "", test) for kind, test in result["baselines"].items()]
-    parts += [(f"input {name}", tested, step, test) for name, test in result["inputs"].items()]
+        last = {"weights": "last", "step": result["steps"]}
+        parts.append(("model", last, result["test_last"]))
+    parts += [(other, _trained(results, other), t) for other, t in result["also_tested"].items()]
+    parts += [(kind, {}, test) for kind, test in result["baselines"].items()]
+    parts += [(f"input {name}", own, test) for name, test in result["inputs"].items()]
     yield {**common, "tested": "model", "metric": "parameters", "mean": result["parameters"]}
-    for name, weights, at, test in parts:
+    for name, model, test in parts:
         for metric, value in _values(test).items():
-            yield {
-                **common,
-                "tested": name,
-                "weights": weights,
-                "step": at,
-                **value,
-                "metric": metric,
-            }
+            yield {**common, "tested": name, **model, **value, "metric": metric}
+
+
+def _trained(results: Results, other: str) -> dict[str, object]:
+    """How another net was trained that was tested in a run: as its own run says."""
+    run = results.get(other)
+    if run is None:
+        return {"precision": ""}
+    weights = run["experiment"]["tested"]
+    return {"precision": run["precision"], "weights": weights, "step": _step(run, weights)}
 
 
 def _values(test: Mapping[str, Any]) -> dict[str, dict[str, object]]:

@@ -215,11 +215,12 @@ def experiments_table(experiments: Mapping[str, Mapping[str, Any]], results: Res
     return table(["experiment", "baseline", "model and prior", "claim", "trained"], rows)
 
 
-def protocol(results: Results, images: str | None = None) -> str:
+def protocol(results: Results, images: str | None = None, others: Results | None = None) -> str:
     """One line below a table: n, size, seeds, precision and machine.
 
     Args:
         images: what was made of the images, where no run says so.
+        others: the runs of nets that were tested on the same images and have a row in the table.
     """
     first = next(iter(results.values()))
     parts = [f"n = {_listed(result['test']['n'] for result in results.values())} images"]
@@ -228,12 +229,13 @@ def protocol(results: Results, images: str | None = None) -> str:
     if runs:
         experiments = [run["experiment"] for run in runs.values()]
         grey = (run["data"]["test"]["grey_left_out"] for run in runs.values())
+        nets = {**runs, **(others or {})}
         parts += [
             f"center crops of {_listed(e['recipe']['test_crop'] for e in experiments)} px",
             f"{_listed(grey)} grey ones left out",
             f"seed {_listed(e['seed'] for e in experiments)}",
-            f"trained in {_names_by(runs, lambda run: run['precision'])}",
-            f"weights: {_names_by(runs, lambda run: run['experiment']['tested'])}",
+            f"trained in {_names_by(nets, lambda run: run['precision'])}",
+            f"weights: {_names_by(nets, lambda run: run['experiment']['tested'])}",
         ]
     return f"{'; '.join([*parts, hardware(first['machine'])])}."
 
