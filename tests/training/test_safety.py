@@ -117,13 +117,17 @@ def test_a_model_knows_the_size_of_its_training_images(tmp_path: Path) -> None:
 
 
 def test_the_color_tells_the_best_of_a_rebalanced_net(tmp_path: Path) -> None:
-    net = tiny.model(class_weights=torch.linspace(0.5, 1.5, 313))
-    result = tiny.run(tmp_path, net=net, epochs=20, lr=1e-2)
-    colors = [point["auc_cells"] for point in result.curve]
-    losses = [point["val_loss"] for point in result.curve]
-    assert colors.index(max(colors)) != losses.index(min(losses)), "they agree: nothing is tested"
-    best = read_info(result.best).extra["validation"]
-    assert best == result.curve[colors.index(max(colors))] and result.best_by == "color"
+    """Also where the loss tells another one, which happens in most trainings, not in all."""
+    for seed in range(8):
+        net = tiny.model(class_weights=torch.linspace(0.5, 1.5, 313))
+        result = tiny.run(tmp_path / str(seed), net=net, epochs=20, lr=1e-2, seed=seed)
+        colors = [point["auc_cells"] for point in result.curve]
+        losses = [point["val_loss"] for point in result.curve]
+        best = read_info(result.best).extra["validation"]
+        assert best == result.curve[colors.index(max(colors))] and result.best_by == "color"
+        if colors.index(max(colors)) != losses.index(min(losses)):
+            return
+    pytest.fail("color and loss agreed each time: nothing was tested")
 
 
 def test_a_recipe_says_what_the_images_do(tmp_path: Path) -> None:
