@@ -17,6 +17,7 @@ from colorize.models import ClassificationModel
 from colorize.models.checkpoint import load_checkpoint, read_info
 from colorize.training.claim import RunFiles, claimed
 from colorize.training.config import Recipe
+from colorize.training.curve import validate
 from colorize.training.fit import fit
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -116,18 +117,27 @@ def test_a_model_knows_the_size_of_its_training_images(tmp_path: Path) -> None:
     assert all(parameter.requires_grad for parameter in net.parameters())
 
 
-def test_the_color_tells_the_best_of_a_rebalanced_net(tmp_path: Path) -> None:
-    """Also where the loss tells another one, which happens in most trainings, not in all."""
-    for seed in range(8):
-        net = tiny.model(class_weights=torch.linspace(0.5, 1.5, 313))
-        result = tiny.run(tmp_path / str(seed), net=net, epochs=20, lr=1e-2, seed=seed)
-        colors = [point["auc_cells"] for point in result.curve]
-        losses = [point["val_loss"] for point in result.curve]
-        best = read_info(result.best).extra["validation"]
-        assert best == result.curve[colors.index(max(colors))] and result.best_by == "color"
-        if colors.index(max(colors)) != losses.index(min(losses)):
-            return
-    pytest.fail("color and loss agreed each time: nothing was tested")
+@pytest.mark.parametrize("rebalanced", [True, False])
+def test_color_tells_the_best_of_a_rebalanced_net_and_loss_that_of_others(
+    rebalanced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here the loss falls to the end, and the color is best at the second validation."""
+    made: list[dict[str, float]] = []
+
+    def disagreeing(*arguments: Any) -> dict[str, float]:
+        point = validate(*arguments)
+        assert ("auc_cells" in point) == rebalanced
+        point |= {"val_loss": 9.0 - len(made)} | ({"auc_cells": 0.1} if rebalanced else {})
+        made.append(point)
+        if rebalanced and len(made) == 2:
+            point["auc_cells"] = 0.2
+        return point
+
+    monkeypatch.setattr("colorize.training.fit.validate", disagreeing)
+    weights = torch.linspace(0.5, 1.5, 313) if rebalanced else None
+    result = tiny.run(tmp_path, net=tiny.model(class_weights=weights), epochs=20)
+    assert len(made) > 3 and result.best_by == ("color" if rebalanced else "loss")
+    assert read_info(result.best).extra["validation"] == made[1 if rebalanced else -1]
 
 
 def test_a_recipe_says_what_the_images_do(tmp_path: Path) -> None:
