@@ -19,6 +19,6 @@ def import_extra(module: str, extra: str) -> ModuleType:
 def missing(needing: str, error: ModuleNotFoundError, extra: str) -> MissingPackageError:
     """Say which package lacks, and how it is installed."""
     return MissingPackageError(
-        f"{needing} needs the package {error.name}, which is not installed; install it with: "
-        f"pip install 'colorize-study[{extra}]'"
+        f"{needing} needs the package {error.name}, which is not installed; install it in "
+        f"the folder of this project: pip install '.[{extra}]'"
     )

@@ -54,7 +54,8 @@ def _run(arguments: list[str]) -> int:
         say("there is not enough memory")
         return 1
     except ModuleNotFoundError as error:
-        say(str(missing("This command", error, "notebook")))
+        extra = "notebook" if arguments[:1] == ["notebook"] else "train"
+        say(str(missing("This command", error, extra)))
         return 1
     except KeyboardInterrupt as interrupt:
         say(str(interrupt) or "interrupted")

@@ -219,13 +219,16 @@ def _finetune(options: argparse.Namespace) -> int:
     )
     if not done.measures:
         return 0
-    print(f"{done.photos['test']} photos that neither was chosen by or saw in this training:")
+    print(f"Both models on {done.photos['test']} test photos, not used in this training:")
     print(f"{'':10}" + "".join(f"{name:>14}" for name in SHOWN))
     for model, values in done.measures.items():
         cells = (f"{values[name]:.3f}" if name in values else "" for name in SHOWN)
         print(f"{model:10}" + "".join(f"{cell:>14}" for cell in cells))
-    verdict = "more" if done.better else "no more"
-    print(f"Its colors are right {verdict} often than the parent's (auc_cells).")
+    print("rmse_ab is better when lower, colorfulness when near the truth's, all else when higher.")
+    if done.better:
+        print("The fine-tuned model has the better colors (auc_cells).")
+    else:
+        print("The fine-tuned model does not have better colors (auc_cells): keep the original.")
     print(f"Weights: {done.fitted.best}; numbers: {done.results}")
     return 0
 

@@ -14,7 +14,7 @@ from colorize.models import unwrap
 from colorize.photo.image import AnyImage, InputImage
 from colorize.photo.prediction import DEFAULT_MODEL, ModelLike, Prediction, load, predict
 
-_CELL, _LINE, _GAP, _LABEL = 240, 20, 6, 100
+_CELL, _LINE, _GAP, _LABEL = 240, 20, 6, 130
 _SIZES = (0.75, 1.0, 1.5, 2.0)
 _TEMPERATURES = (0.2, 0.7, 1.0)
 
@@ -68,7 +68,8 @@ def sheet(
     rows = []
     for size in dict.fromkeys(min(size, *small.shape[:2]) for size in sizes):
         predicted = predict(small, module, size=size)
-        rows.append((f"size {size}", _at_temperatures(predicted, columns, own)))
+        label = f"size {size}" + (" (default)" if size == net.input_size else "")
+        rows.append((label, _at_temperatures(predicted, columns, own)))
     predicted = predict(small, module)
     if own is not None and samples:
         drawn = predicted.colorize(samples=samples, seed=seed)

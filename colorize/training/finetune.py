@@ -145,6 +145,7 @@ def finetune(
     )
     done = Finetuned(fitted, results, {}, counts)
     if fitted.main_process:
+        tqdm.write("Testing the original and the fine-tuned model", sys.stderr)
         done.measures = _measure(before, load_checkpoint(fitted.best), photos["test"])
         _save(done, photos, parent=str(parent), own_weights=not keep_class_weights)
         files.state.unlink(missing_ok=True)
@@ -185,6 +186,7 @@ def _photos(data: Roots, size: int, split: Split, split_by: SplitBy) -> Coloriza
 def _weigh_colors(model: Colorizer, photos: ColorizationDataset) -> None:
     head = model.output
     assert isinstance(head, BinHead)
+    tqdm.write(f"Counting the colors of {len(photos)} photos for the class weights", sys.stderr)
     images = (torch.from_numpy(photos.image(i)).movedim(-1, 0)[None] for i in range(len(photos)))
     counts = count_bins(images, head.bin_centers).counts.double()
     prior = smooth_prior(counts / counts.sum(), head.bin_centers)

@@ -150,7 +150,7 @@ def load_steps(job: Job, sampler: StepSampler) -> Iterable[dict[str, Tensor]]:
 def describe_best(model: Colorizer, job: Job) -> str:
     """Say how colors are weighed, and what tells the best weights."""
     weighing = (
-        "the loss weighs rare colors by the class weights that the model has"
+        "the loss gives rare colors a larger weight (class weights)"
         if rebalanced(model)
         else "the loss weighs all colors alike"
     )
