@@ -71,8 +71,9 @@ def explaining(name: str) -> Iterator[None]:
             "a variant that is not supported"
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        found = str(error).partition(", could be")[0]  # without the word "attack"
         raise ImageError(
-            f"{name}: expected an image of ordinary size, got: {error}; where you trust it, allow "
+            f"{name}: expected an image of ordinary size, got: {found}; where you trust it, allow "
             "more by max_pixels (--max-pixels), or by PIL.Image.MAX_IMAGE_PIXELS"
         ) from error
     except _DECODER_ERRORS as error:

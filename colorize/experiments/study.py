@@ -44,6 +44,11 @@ class Study:
         """Load the trained model of a run, the weights that its results are of."""
         return load_checkpoint(tested_weights(self.experiments[name]))
 
+    def models(self, names: Iterable[str]) -> dict[str, Colorizer]:
+        """Load those of some runs whose weights are here. A wheel has the weights of few."""
+        weights = {name: tested_weights(self.experiments[name]) for name in names}
+        return {name: self.model(name) for name, path in weights.items() if path.is_file()}
+
 
 def run_study(
     scale: str,

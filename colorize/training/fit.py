@@ -239,8 +239,8 @@ def _run(
                 state.save(files.state)
             if stop:
                 raise KeyboardInterrupt(
-                    f"Stopped after step {run.step} of {steps}; the state is saved in {files.state}. "
-                    "To continue, do the same again with --resume (resume=True)"
+                    f"Stopped after step {run.step} of {steps}; the state is saved in "
+                    f"{files.state}. To continue, do the same again with --resume (resume=True)"
                 )
             mark = time.perf_counter()
 
