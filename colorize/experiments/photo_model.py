@@ -33,7 +33,8 @@ PHOTO = by_name(
         limits=(
             "What can have any color (vehicles, cups, clothes) comes out brown, grey or in a color "
             "of its surroundings. Color bleeds at the borders of small things, for it comes at a "
-            "quarter of the 160 px at which the net looks."
+            "quarter of the 160 px at which the net looks. Three of its failures are in "
+            "[strip.png](../GRAPHS/strip.png): the suit, the flower and the motorcycle."
         ),
     ),
 )
