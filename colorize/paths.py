@@ -45,11 +45,16 @@ def shipped_checkpoints() -> Path:
 
 
 def trained_checkpoints() -> dict[str, Path]:
-    """The checkpoints that are here, by name; one trained here hides one that came along."""
+    """The checkpoints that are here, by name; one trained here hides one that came along.
+
+    A run of which only the last weights came along, ``<name>-last``, has them by its own name too.
+    """
     # What a killed process left has a name that begins with a dot.
     folders = (shipped_checkpoints(), checkpoints())
     files = [path for folder in folders for path in sorted(folder.glob("[!.]*.safetensors"))]
-    return {path.stem: path for path in files}
+    found = {path.stem: path for path in files}
+    last = {name.removesuffix("-last"): found[name] for name in found if name.endswith("-last")}
+    return {**last, **found}
 
 
 def shipped_precalculated() -> Path:

@@ -161,8 +161,9 @@ def _find(name: str) -> Path:
         return known[name]
     if name in {card.stem for card in paths.shipped_checkpoints().glob("*.md")}:
         raise CheckpointError(
-            f"The weights of {name!r} are not in the package: take {name}{SUFFIX} from CHECKPOINTS "
-            f"of the source and put it at {paths.checkpoints() / (name + SUFFIX)}"
+            f"The weights of {name!r} are not in the package: take {name}{SUFFIX} or "
+            f"{name}-last{SUFFIX} from CHECKPOINTS of the source and put it into "
+            f"{paths.checkpoints()}"
         )
     path = _to_path(name)
     if os.path.exists(path):  # noqa: PTH110 - pathlib's raises where a name is too long

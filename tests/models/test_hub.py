@@ -168,13 +168,15 @@ def test_a_name_that_is_none_brings_the_close_ones(home: Path) -> None:
 
 def test_models_by_name_and_by_path(home: Path, tmp_path: Path) -> None:
     folder = home / "CHECKPOINTS"
-    for seed, name in enumerate(("ours", "theirs")):
+    # Of "last" only the last weights are here; of "ours" the name means the best.
+    for seed, name in enumerate(("ours", "theirs", "last-last", "ours-last")):
         c.save_checkpoint(tiny.model(seed), folder / f"{name}.safetensors")
-    elsewhere = c.save_checkpoint(tiny.model(2), tmp_path / "elsewhere.safetensors")
+    elsewhere = c.save_checkpoint(tiny.model(4), tmp_path / "elsewhere.safetensors")
     (folder / "ours.md").write_text("# card", encoding="utf-8")
     (folder / "ours.state.pt").write_bytes(b"state")
-    assert hub.list_models() == ["ours", "theirs"]
-    for way, seed in (("ours", 0), ("theirs", 1), (elsewhere, 2), (str(elsewhere), 2)):
+    assert hub.list_models() == ["last", "ours", "theirs"]
+    named = {"ours": 0, "theirs": 1, "last": 2, "last-last": 2, "ours-last": 3}
+    for way, seed in {**named, elsewhere: 4, str(elsewhere): 4}.items():
         loaded = hub.load_model(way)
         tiny.assert_same_bits(loaded.state_dict(), tiny.model(seed).state_dict())
 
