@@ -111,7 +111,7 @@ def _tables(runs: Results) -> dict[str, str]:
     finals = of(final, [0])
     tables = {
         "experiments": t.experiments_table({name: vars(e) for name, e in vehicles.items()}, runs),
-        "study-a": _measured(once),
+        "study-a": _measured(once, runs),
         "study-a-baselines": t.baselines_table({**once, **finals}),
         "study-a-final": _measured(finals, runs),
         "study-a-subjects": failures.subjects_table(
@@ -127,9 +127,9 @@ def _tables(runs: Results) -> dict[str, str]:
         "reproduction": t.metrics_table(
             {name: runs[name] for name in ("simplified-smooth-ab", _MADE_AGAIN)}
         ),
-        "joint": _measured(of(["joint-ncd"])),
+        "joint": _measured(of(["joint-ncd"]), runs),
         "photo-failures": failures.failures_table("photo", runs["photo"]),
-        "photo": _measured({"photo": runs["photo"]}),
+        "photo": _measured({"photo": runs["photo"]}, runs),
         "photo-baselines": t.baselines_table({"photo": runs["photo"]}),
         "photo-losses": _photo_losses(of(PHOTO_LOSSES, PHOTO_LOSS_SEEDS)),
         "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS), FOLD_SEEDS),
@@ -169,14 +169,10 @@ def _not_trained(group: str, seeds: Sequence[int]) -> str:
     return f"Not trained yet: `python -m colorize train {group} --seed {words}`."
 
 
-def _measured(runs: Results, others: Results | None = None) -> str:
-    """The tables of some models.
-
-    Args:
-        others: runs, among them those of other nets that were tested on the same images.
-    """
+def _measured(runs: Results, every: Results) -> str:
+    """The tables of some models, with those of all runs that were tested on the same images."""
     from colorize.report.tables import field_table, metrics_table, protocol
 
     names = {name for run in runs.values() for name in run["also_tested"]}
-    also = {name: run for name, run in (others or {}).items() if name in names}
-    return "\n\n".join((metrics_table(runs), field_table(runs), protocol(runs, others=also)))
+    others = {name: run for name, run in every.items() if name in names}
+    return "\n\n".join((metrics_table(runs), field_table(runs), protocol(runs, others=others)))

@@ -216,7 +216,7 @@ def experiments_table(experiments: Mapping[str, Mapping[str, Any]], results: Res
 
 
 def protocol(results: Results, images: str | None = None, others: Results | None = None) -> str:
-    """One line below a table: n, size, seeds, precision and machine.
+    """One line below a table: n, size, seeds, precision, weights and machine.
 
     Args:
         images: what was made of the images, where no run says so.

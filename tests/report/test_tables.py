@@ -211,6 +211,15 @@ def test_a_table_of_what_was_only_measured(results: Results) -> None:
     assert _rows(t.metrics_table({"mine": result})).keys() >= {"mine", "grey"}
 
 
+def test_the_line_below_a_table_says_how_every_net_in_it_was_trained(results: Results) -> None:
+    name, other = "simplified-final-smooth-ab", "simplified-smooth-ab"
+    shown, others = {name: results[name]}, {other: results[other]}
+    assert "trained in bfloat16; weights: best" in t.protocol(shown)
+    line = t.protocol(shown, others=others)
+    assert f"trained in bfloat16 ({name}), float32 ({other}); weights: best" in line
+    assert line.startswith(f"n = {results[name]['test']['n']} images; ")
+
+
 def test_the_final_nets_by_subject(results: Results) -> None:
     name, other = "simplified-final-smooth-ab", "simplified-smooth-ab"
     final = results[name]
