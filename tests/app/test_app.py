@@ -288,7 +288,7 @@ def test_in_a_browser(address: str, browser_page: Any, old_photo: Path, tmp_path
     page.evaluate(PASTE, base64.b64encode(old_photo.read_bytes()).decode())
     page.get_by_text("pasted.jpg").wait_for()
     page.locator("#upload img").wait_for(state="detached")
-    assert "default prediction" in page.locator("#chosen").text_content()
+    page.locator("#chosen", has_text="default prediction").wait_for(state="attached")
     old_photo.write_bytes(b"no picture")
     upload.set_input_files(old_photo)
     page.get_by_text("old.JPG: ").wait_for()
