@@ -54,12 +54,11 @@ def make_bin_centers() -> Tensor:
         flat = torch.full_like(u, end)
         faces += [torch.stack(f) for f in ((flat, u, v), (u, flat, v), (u, v, flat))]
     ab = rgb_to_lab(torch.stack(faces))[:, 1:]
-    cells = torch.div(ab, GRID, rounding_mode="floor").movedim(1, -1).reshape(-1, 2)
+    a, b = torch.div(ab, GRID, rounding_mode="floor").long().add(_REACH).unbind(1)
+    found = torch.bincount((a * 2 * _REACH + b).flatten()).nonzero()
+    cells = torch.cat((found // (2 * _REACH), found % (2 * _REACH)), 1) - _REACH
     corners = {
-        (GRID * (int(a) + i), GRID * (int(b) + j))
-        for a, b in cells.unique(dim=0).tolist()
-        for i in (0, 1)
-        for j in (0, 1)
+        (GRID * (a + i), GRID * (b + j)) for a, b in cells.tolist() for i in (0, 1) for j in (0, 1)
     }
     return torch.tensor(sorted(corners.union(_PUBLISHED_EXTRAS)), dtype=torch.float32)
 

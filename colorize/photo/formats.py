@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -48,7 +49,9 @@ _PNG = replace(
     dpi=True,
     texts=True,
     deep=True,
-    options={"compress_level": 3},  # level 6 takes 2.5 times as long for 12 % fewer bytes
+    # Runs only, no search for repeated strings: of photographs, which PNG's filters turn into small
+    # numbers, this makes smaller files than level 3 in two thirds of its time.
+    options={"compress_level": 1, "compress_type": zlib.Z_RLE},
 )
 _TIFF = replace(_RICH, name="TIFF", iptc=True, dpi=True, deep=True)
 _WEBP = replace(_RICH, longest=16383, options={"lossless": True, "exact": True})

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from operator import index
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import dijkstra
 from torch import Tensor
 
 from colorize.color.lab import rgb_to_lab
 from colorize.errors import InputError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 Hint = tuple[float, float, tuple[int, int, int]]
 
@@ -144,6 +146,9 @@ def reach(ab: Tensor, L: Tensor, places: Tensor) -> Tensor:
     Returns:
         (K, h, w) float32, 0 at the hint itself.
     """
+    # Here, as these imports take a tenth of a second, and few photos have hints.
+    from scipy.sparse.csgraph import dijkstra
+
     h, w = L.shape[2:]
     scaled = torch.cat((L.float() / _LIGHTNESS, ab.float() / _COLOR), 1)[0]
     features = scaled.flatten(1).T.cpu().numpy().astype(np.float64)
@@ -156,6 +161,8 @@ def reach(ab: Tensor, L: Tensor, places: Tensor) -> Tensor:
 
 def _graph(features: np.ndarray, h: int, w: int) -> csr_array:
     """Make the sparse matrix of the costs of steps between neighbors, diagonal ones too."""
+    from scipy.sparse import csr_array
+
     numbers = np.arange(h * w).reshape(h, w)
     pairs = (
         (numbers[:, :-1], numbers[:, 1:], 1.0),
