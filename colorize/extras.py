@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 
 from colorize.errors import MissingPackageError
@@ -18,7 +19,11 @@ def import_extra(module: str, extra: str) -> ModuleType:
 
 def missing(needing: str, error: ModuleNotFoundError, extra: str) -> MissingPackageError:
     """Say which package lacks, and how it is installed."""
+    try:
+        version("colorize-study")
+        how = f"pip install 'colorize-study[{extra}]'"
+    except PackageNotFoundError:  # imported from its folder
+        how = f"pip install '.[{extra}]' in the folder of this project"
     return MissingPackageError(
-        f"{needing} needs the package {error.name}, which is not installed; install it in "
-        f"the folder of this project: pip install '.[{extra}]'"
+        f"{needing} needs the package {error.name}, which is not installed; install it: {how}"
     )

@@ -10,7 +10,8 @@ import tempfile
 from typing import TYPE_CHECKING, Any
 
 from colorize.checks import checks_flags, require_whole
-from colorize.errors import ColorizeError, InputError
+from colorize.errors import InputError
+from colorize.extras import import_extra
 
 if TYPE_CHECKING:
     import gradio
@@ -32,6 +33,8 @@ def app(*, host: str = "127.0.0.1", port: int | None = None, share: bool = False
         port: None for the first free one from 7860 on.
         share: whether to make a public link through Gradio's servers. It needs the internet.
     """
+    if not isinstance(host, str):
+        raise InputError(f"host: expected an address such as 127.0.0.1, got {host!r:.80}")
     if port is not None and require_whole(port, "port", 1) > _LAST_PORT:
         raise InputError(f"port: expected a number of 1 to {_LAST_PORT}, got {port}")
     page = start(server_name=host, server_port=port, share=share)
@@ -44,12 +47,7 @@ def app(*, host: str = "127.0.0.1", port: int | None = None, share: bool = False
 
 def start(**options: Any) -> gradio.Blocks:
     """Build and launch the app with options of Gradio's ``launch``."""
-    try:
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise ColorizeError(
-            f"The app needs the package {error.name}; install it with: pip install gradio"
-        ) from error
+    import_extra("gradio", "app")
 
     from colorize.app.look import LOOK
     from colorize.app.page import make_page

@@ -31,7 +31,7 @@ from colorize.errors import CheckpointError
 from colorize.evaluation.results import load_results
 from colorize.experiments.catalog import get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
-from colorize.experiments.files import run_files, scale_folder
+from colorize.experiments.files import scale_folder, tested_weights
 from colorize.models import MODEL_CLASSES, BinHead, Colorizer, UNetModel
 from colorize.models.checkpoint import load_weights
 from colorize.models.pretrained import encoder_weights
@@ -181,7 +181,7 @@ def build_model(
 
 
 def _trained_start(experiment: ResolvedExperiment, name: str) -> Path:
-    path = run_files(get_experiment(name, experiment.scale)).tested
+    path = tested_weights(get_experiment(name, experiment.scale))
     if not path.is_file():
         raise CheckpointError(
             f"{experiment.name} starts from {name}, and {path} does not exist; train it first: "

@@ -48,16 +48,16 @@ def upright_exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
     Returns:
         The block, which begins with ``Exif\\0\\0``; None when the image has none.
     """
-    raw = image.info.get("exif")
+    raw, turned = image.info.get("exif"), size != image.size
     try:
         if raw:
-            return _adapted(raw, size)
+            return _adapted(raw, size, turned)
         exif = image.getexif()
         if getattr(getattr(image, "tag_v2", None), "_bigtiff", False):
             exif = _copied(exif)
         block = exif.tobytes()
         described = tiff_tags(block)
-        return _adapted(described.tobytes(), size) if len(described) else None
+        return _adapted(described.tobytes(), size, turned) if len(described) else None
     except _DAMAGE as error:
         raise DamagedExifError(str(error)) from error
 
@@ -105,7 +105,7 @@ def _copied(exif: Image.Exif) -> Image.Exif:
     return copy
 
 
-def _adapted(block: bytes, size: tuple[int, int]) -> bytes:
+def _adapted(block: bytes, size: tuple[int, int], turned: bool) -> bytes:
     # Changed in place: the offsets in a camera maker's note count from the beginning of the block,
     # so a block that is written anew makes the note unreadable.
     block = block if block.startswith(_MARK) else _MARK + block
@@ -119,6 +119,14 @@ def _adapted(block: bytes, size: tuple[int, int]) -> bytes:
     entries, end = _directory(block, start + offset, order)
     if ExifTags.Base.Orientation in entries:
         _set_number(changed, entries[ExifTags.Base.Orientation], order, 1, _SHORT)
+    resolutions = [
+        entries[tag]
+        for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution)
+        if tag in entries
+    ]
+    if turned and len(resolutions) == 2:
+        for entry, other in zip(resolutions, reversed(resolutions), strict=True):
+            changed[entry + 2 : entry + 12] = block[other + 2 : other + 12]
     # The second directory is the thumbnail's.
     if len(block) >= end + 4:
         struct.pack_into(order + "I", changed, end, 0)

@@ -36,7 +36,7 @@ Claim: {claim}
 - Prior of the rebalancing: {prior}.
 - Recipe: {recipe}.
 - Training: {images_seen:,} images in {minutes:.1f} minutes ({hardware}).
-- Made by: `{command}`; numbers in the `.json` beside it.
+- Made by: `{command}`, with the images in `DATA` or `--data`; numbers in the `.json` beside it.
 
 ## Test of the {tested} weights, n = {n}, mean ± standard deviation over the images
 

@@ -461,6 +461,7 @@ def _rich(path: Path, orientation: int = 1) -> None:
     """A photo with all that Pillow writes into its format; JPEG gets its IPTC by hand."""
     block = Image.Exif()
     block[ExifTags.Base.Orientation] = orientation
+    block[ExifTags.Base.XResolution], block[ExifTags.Base.YResolution] = 600.0, 300.0
     info = PngImagePlugin.PngInfo()
     info.add_itxt("XML:com.adobe.xmp", XMP.strip(b"\0").decode())
     info.add_itxt("Title", "Gro\u00dfmutter")
@@ -487,6 +488,9 @@ def test_what_surrounds_the_pixels_is_kept_or_named(source: str, target: str, fo
     notes = " ".join(write_photo(photo.rgb, photo, path, path.suffix, made=MADE))
     xmp, dpi = described(path)
     assert dpi == pytest.approx([300, 600] if orientation == 6 else [600, 300], abs=0.02)
+    exif = opened(path).getexif()
+    of_exif = [float(exif.get(tag, value)) for tag, value in zip((282, 283), dpi, strict=True)]
+    assert of_exif == pytest.approx(dpi, abs=0.02)
     text = xmp.decode()
     assert ("Gro\u00dfmutter" in text) == (source != "bmp")
     assert "negativeFilm" not in text and "Orientation" not in text
