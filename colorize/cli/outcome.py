@@ -40,7 +40,8 @@ def explain(error: Exception, photo: InputPhoto) -> str:
     if lacks_memory(error):
         return "there is not enough memory for it"
     if isinstance(error, OSError) and error.strerror:
-        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+        other = error.filename and str(error.filename) != str(photo.path)
+        return f"{error.filename}: {error.strerror}" if other else error.strerror
     text = str(error).splitlines()[0] if str(error) else "no message"
     return f"{type(error).__name__}: {text}"
 

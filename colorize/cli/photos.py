@@ -133,7 +133,7 @@ class Batch:
             if self._is_left_alone(original, outcome):
                 return outcome
         except Exception as error:  # noqa: BLE001 - one photo never ends the others
-            outcome.error = explain(error, photo)
+            outcome.error, outcome.results = explain(error, photo), []
             return outcome
         model = self._model
         try:
@@ -146,6 +146,7 @@ class Batch:
                 self._write(pictures, targets, outcome)
         except Exception as error:  # noqa: BLE001
             outcome.error, outcome.notes = explain(error, photo), []
+            outcome.results = [str(path) for path in targets.paths if path.exists()]
             self._disk_is_full = is_full(error, targets.paths[0].parent)
         return outcome
 

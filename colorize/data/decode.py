@@ -41,7 +41,7 @@ from colorize.data.opening import (
     opened_image,
     page_note,
 )
-from colorize.data.stored import has_alpha, is_deep, stored_pixels
+from colorize.data.stored import has_alpha, is_deep, is_signed, stored_pixels
 from colorize.data.tiff import TiffPage, is_misread, read_tiff
 from colorize.errors import ImageError
 
@@ -331,7 +331,9 @@ def _plain_rgb(
 
     So the data sets' usual images stay with Pillow, which is faster than going by bands.
     """
-    if image.mode not in ("RGB", "L", "P", "1") or has_alpha(image) or is_deep(image):
+    if image.mode not in ("RGB", "L", "P", "1"):
+        return None
+    if has_alpha(image) or is_deep(image) or is_signed(image):
         return None
     declared = declared_color(image, h273)
     kind: Kind = "RGB" if image.mode in ("RGB", "P") else "GRAY"

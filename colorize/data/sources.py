@@ -23,7 +23,8 @@ from colorize.errors import DataError, ImageError
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
-    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".mpo", ".tga", ".pcx"),
+    *(".webp", ".avif", ".jp2", ".j2k", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+    *(".mpo", ".tga", ".pcx"),
     *((".heic", ".heif", ".hif") if find_spec("pillow_heif") else ()),
     *((".jxl",) if find_spec("pillow_jxl") else ()),
 )

@@ -93,6 +93,12 @@ def has_alpha(image: Image.Image) -> bool:
     return bool(image.has_transparency_data)
 
 
+def is_signed(image: Image.Image) -> bool:
+    """Check for whole numbers with a sign, which Pillow takes for numbers without."""
+    sample_format = getattr(image, "tag_v2", {}).get(_SAMPLE_FORMAT, (1,))[0]
+    return sample_format not in _UNSIGNED and image.mode != "F"
+
+
 def is_deep(image: Image.Image) -> bool:
     """Check for samples of 16 bits, also where Pillow cuts them to 8."""
     return image.mode.startswith("I") or _raw_mode(image) in _LOW_BYTES
@@ -101,8 +107,8 @@ def is_deep(image: Image.Image) -> bool:
 def _check_samples(image: Image.Image, name: str) -> None:
     """Refuse samples without a known range."""
     tags = getattr(image, "tag_v2", {})
-    signed = tags.get(_SAMPLE_FORMAT, (1,))[0] not in _UNSIGNED and image.mode != "F"
-    if image.mode == "I" and (signed or max(tags.get(_BITS, (16,))) > 16):
+    signed = is_signed(image)
+    if signed or (image.mode == "I" and max(tags.get(_BITS, (16,))) > 16):
         raise ImageError(
             f"{name}: expected unsigned samples of at most 16 bits, got "
             f"{'signed' if signed else 'unsigned'} ones of {tags.get(_BITS, (16,))[0]} bits, whose "
@@ -232,6 +238,11 @@ def _color16(image: Any, twin: Image.Image, raw: str, name: str) -> StoredPixels
 def float_levels(array: np.ndarray, name: str) -> np.ndarray:
     """Turn floats of 0..1 into uint16. Of another range the white is not known: an error."""
     low, high = float(array.min()), float(array.max())
+    if np.isnan(low):
+        raise ImageError(
+            f"{name}: expected floating-point samples of 0 to 1, got {int(np.isnan(array).sum())} "
+            "that are NaN; replace them first"
+        )
     if not (low >= -_ROUNDING and high <= 1 + _ROUNDING):
         raise ImageError(
             f"{name}: expected floating-point samples of 0 (black) to 1 (white), got "

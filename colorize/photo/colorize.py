@@ -41,6 +41,7 @@ def colorize_image(
     """Color an image from its lightness: ``predict`` and ``Prediction.colorize`` in one call.
 
     Besides image and result it takes memory for the model and for bands of the image only.
+    Transparent pixels are laid over white; the command keeps transparency.
 
     Args:
         image, model, size, adapt, truncated, max_pixels: as in ``predict``.

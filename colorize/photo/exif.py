@@ -48,7 +48,7 @@ def upright_exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
     Returns:
         The block, which begins with ``Exif\\0\\0``; None when the image has none.
     """
-    raw, turned = image.info.get("exif"), size != image.size
+    raw, turned = image.info.get("exif"), is_turned(image, size)
     try:
         if raw:
             return _adapted(raw, size, turned)
@@ -60,6 +60,16 @@ def upright_exif(image: Image.Image, size: tuple[int, int]) -> bytes | None:
         return _adapted(described.tobytes(), size, turned) if len(described) else None
     except _DAMAGE as error:
         raise DamagedExifError(str(error)) from error
+
+
+def is_turned(image: Image.Image, size: tuple[int, int]) -> bool:
+    """Check whether the sides of the stored pixels change places in the upright copy.
+
+    Pillow gives the size of a TIFF as of the upright one.
+    """
+    tags, base = getattr(image, "tag_v2", {}), ExifTags.Base
+    stored = tags.get(base.ImageWidth, image.width), tags.get(base.ImageLength, image.height)
+    return size != stored
 
 
 def tiff_tags(block: bytes) -> Image.Exif:
@@ -119,6 +129,9 @@ def _adapted(block: bytes, size: tuple[int, int], turned: bool) -> bytes:
     entries, end = _directory(block, start + offset, order)
     if ExifTags.Base.Orientation in entries:
         _set_number(changed, entries[ExifTags.Base.Orientation], order, 1, _SHORT)
+    for tag, value in zip((ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength), size, strict=True):
+        if tag in entries:
+            _set_number(changed, entries[tag], order, value)
     resolutions = [
         entries[tag]
         for tag in (ExifTags.Base.XResolution, ExifTags.Base.YResolution)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import sys
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,14 @@ from PIL import ExifTags, Image
 from PIL.PngImagePlugin import PngInfo
 
 from colorize.data.opening import opened_image
-from colorize.photo.exif import DamagedExifError, parsed, tiff_tags, unknown_tags, upright_exif
+from colorize.photo.exif import (
+    DamagedExifError,
+    is_turned,
+    parsed,
+    tiff_tags,
+    unknown_tags,
+    upright_exif,
+)
 from colorize.photo.formats import Container
 from colorize.photo.record import Made
 from colorize.photo.xmp import DamagedXmpError, find_mark, mark
@@ -60,7 +68,7 @@ def read_metadata(image: Image.Image, size: tuple[int, int]) -> tuple[Metadata, 
     notes: list[str] = []
     exif = None
     tags = dict(getattr(image, "tag_v2", {}))
-    turned = size != image.size
+    turned = is_turned(image, size)
     try:
         exif = upright_exif(image, size)
     except DamagedExifError as error:
@@ -72,7 +80,7 @@ def read_metadata(image: Image.Image, size: tuple[int, int]) -> tuple[Metadata, 
     resources = image.info.get("photoshop")
     iptc = resources.get(_IPTC_RESOURCE) if isinstance(resources, dict) else tags.get(_IPTC_TAG)
     kept = {k: str(v) for k, v in texts.items() if k not in _PROFILES}
-    dpi = _resolution(image.info.get("dpi"))
+    dpi = None if _lacks_resolution(image) else _resolution(image.info.get("dpi"))
     return Metadata(
         exif,
         xmp,
@@ -88,7 +96,12 @@ def read_made(path: Path) -> Made | None:
     """Read from a file's metadata what made its colors; None when it is no result."""
     try:
         # As large as a result may be.
-        with path.open("rb") as file, opened_image(file, path.name, sys.maxsize) as image:
+        with (
+            warnings.catch_warnings(),
+            path.open("rb") as file,
+            opened_image(file, path.name, sys.maxsize) as image,
+        ):
+            warnings.simplefilter("ignore")  # of damaged EXIF, which reading the photo tells
             texts = image.info.get(_XMP_TEXT)
             tagged = getattr(image, "tag_v2", {}).get(_XMP_TAG)
             return find_mark(_as_bytes(image.info.get("xmp") or texts or tagged))
@@ -217,6 +230,16 @@ def _texts(image: Image.Image) -> dict[str, str]:
         return dict(getattr(image, "text", {}))
     except (OSError, SyntaxError, ValueError):  # pixels that were mended before they were read
         return {}
+
+
+def _lacks_resolution(image: Image.Image) -> bool:
+    """Check for a JPEG without a resolution, to which Pillow gives 72 when it has EXIF."""
+    if image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit"):
+        return False
+    try:
+        return ExifTags.Base.XResolution not in image.getexif()
+    except (SyntaxError, ValueError, struct.error):  # damaged, which is told elsewhere
+        return True
 
 
 def _resolution(dpi: object) -> tuple[float, float] | None:

@@ -95,7 +95,8 @@ def _predict(
         raw = run(model.pad(seen))
     answer = NetAnswer(model, seen, raw)
     prediction = Prediction(whole, margins or whole.box, tone, answer)
-    source = image if isinstance(image, bytes) else to_path(image)
+    prediction.source = None if isinstance(image, bytes) else to_path(image)
+    source = image if isinstance(image, bytes) else prediction.source
     if source is not None:
         prediction.reread = lambda: read_photo(source, "image", **reading)
     return prediction
@@ -110,9 +111,11 @@ class Prediction:
     Attributes:
         inside: the part of the image without its margins, which the net saw.
         tone: how far the image was found faded, flat or dark.
-        reread: reads the file that the image came from once more; None for other images.
+        source: the file that the image came from; None for other images.
+        reread: reads what the image came from once more; None for an image without a file.
     """
 
+    source: Path | None = None
     reread: Callable[[], Photo] | None = None
 
     def __init__(self, image: InputImage, inside: Box, tone: Tone, answer: NetAnswer) -> None:
@@ -190,11 +193,15 @@ class Prediction:
         """Color the image and write it, with the metadata of the file that it came from.
 
         Args:
-            path: its ending says the format. A file of this name is replaced.
+            path: its ending says the format. A file of this name is replaced, but not the one that
+                the image came from.
             settings: as in ``colorize``; ``samples`` only with ``sample``.
         """
         path = require_path(path, "path")
         find_container(path.suffix)
+        source = self.source
+        if source is not None and path.exists() and source.exists() and path.samefile(source):
+            raise InputError(f"path: expected another file than the image's own, got {path}")
         if settings.get("samples") is not None and settings.get("sample") is None:
             raise InputError("samples: save writes one coloring; say which with sample=")
         rgb = self.colorize(**settings)

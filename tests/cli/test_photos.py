@@ -246,6 +246,7 @@ def test_json_tells_what_became_of_each_photo(capsys: pytest.CaptureFixture[str]
     became = {photo["photo"]: photo["status"] for photo in report["photos"]}
     assert became == {"a.png": "done", "c.png": "colored", "text.jpg": "failed"}
     assert report["photos"][1]["results"] == [str(Path("out", "c.png"))]
+    assert report["photos"][2]["results"] == []
     assert len(report["problems"]) == 1 and report["counts"]["failed"] == 2
     assert report["settings"]["model"] == "photo"
 
@@ -289,6 +290,7 @@ def test_a_missing_file_is_named_before_torch_is_imported() -> None:
     ("arguments", "subject"),
     [
         (["-o", "out.txt"], "out.txt"),
+        (["c.png", "-o", "out.png"], "expected a folder"),
         (["-o", "out.psd"], "out.psd"),  # Pillow reads these and cannot write them
         (["--size", "0"], "size"),
         (["--size", "256x256"], "expected a whole number"),

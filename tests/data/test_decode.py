@@ -463,6 +463,8 @@ DAMAGED: dict[str, Callable[[], bytes]] = {
     "float tiff with NaN": lambda: written(np.full((9, 9), np.nan, np.float32)),
     "32-bit tiff": lambda: encode(BIG[..., 0].astype(np.int32) * 1000, "TIFF"),
     "signed tiff": lambda: written(BIG[..., 0].astype(np.int16)),
+    "signed tiff of 8 bits": lambda: written((BIG[..., 0] // 2).astype(np.int8)),
+    "signed tiff of color": lambda: written((BIG // 2).astype(np.int8), photometric="rgb"),
     "negative tiff": lambda: encode(BIG[..., 0].astype(np.int32) - 100, "TIFF"),
 }
 

@@ -481,6 +481,8 @@ def test_a_prediction_is_saved_as_it_is_colored(net: SimplifiedModel, tmp_path: 
         predicted.save(tmp_path / "out.png", saturation=0.5)
         with Image.open(tmp_path / "out.png") as saved:
             np.testing.assert_array_equal(np.asarray(saved), predicted.colorize(saturation=0.5))
+    with pytest.raises(InputError, match="the image's own"):
+        predict(source, net).save(source)
     for path, settings in (("a.xyz", {}), ("a.png", {"samples": 2}), ("a.jpg", {"depth": 16})):
         with pytest.raises(InputError):
             predicted.save(tmp_path / path, **settings)

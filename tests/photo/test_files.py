@@ -466,7 +466,7 @@ def _rich(path: Path, orientation: int = 1) -> None:
     info.add_itxt("XML:com.adobe.xmp", XMP.strip(b"\0").decode())
     info.add_itxt("Title", "Gro\u00dfmutter")
     tags = TiffImagePlugin.ImageFileDirectory_v2()
-    tags[700], tags[33723] = XMP, IPTC
+    tags[700], tags[33723], tags[274] = XMP, IPTC, orientation
     around = {
         ".png": {"pnginfo": info, "exif": block},
         ".jpg": {"xmp": XMP, "comment": b"by hand", "exif": block,
@@ -481,7 +481,7 @@ def _rich(path: Path, orientation: int = 1) -> None:
 @pytest.mark.parametrize("target", ENDINGS)
 @pytest.mark.parametrize("source", ["png", "jpg", "tif", "bmp"])
 def test_what_surrounds_the_pixels_is_kept_or_named(source: str, target: str, folder: Path) -> None:
-    orientation = 6 if source == "jpg" else 1
+    orientation = 6 if source in ("jpg", "tif") else 1
     _rich(Path(f"in.{source}"), orientation)
     photo = read_photo(Path(f"in.{source}"), "in")
     path = Path(f"out.{target}")
