@@ -4,9 +4,10 @@
 
 For every model that is here: milliseconds a photo at 256 px, lightness to ab, by torch as loaded,
 by torch with batch norm folded and channels_last, and by ONNX. Then ``colorize_image`` of 12
-megapixels, with the peak memory of a process of its own. All in one run; compare the ratios, not
-the milliseconds. Nothing else should be running. ONNX needs the packages
-onnx, onnxruntime and onnxscript.
+megapixels, with the peak memory of a process of its own, and the processor time of the command for
+its first photo of that size, beside that of ``import torch``. All in one run; compare the ratios,
+not the milliseconds. Nothing else should be running. ONNX needs the packages onnx, onnxruntime and
+onnxscript.
 """
 
 from __future__ import annotations
@@ -23,7 +24,13 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from timing import alternating_medians, median_seconds, peak_gib, run_alone
+from timing import (
+    alternating_medians,
+    median_seconds,
+    peak_gib,
+    processor_seconds,
+    run_alone,
+)
 
 from colorize.data.bundled import bundled_photographs
 from colorize.evaluation.results import machine, save_results
@@ -59,11 +66,29 @@ def photo_times(model: Colorizer, repeats: int) -> dict[str, float]:
     return {**{name: 1000 * value for name, value in seconds.items()}, "fold": fold}
 
 
-def color_large(name: str, repeats: int) -> dict[str, float]:
-    """Seconds and peak memory to color 12 megapixels, in this process and nothing else in it."""
+def large_photo() -> Image.Image:
+    """A grey photograph of 12 megapixels."""
     height, width = LARGE
     with Image.open(next(iter(bundled_photographs().values()))) as photo:
-        grey = np.asarray(photo.convert("L").resize((width, height), Image.Resampling.BICUBIC))
+        return photo.convert("L").resize((width, height), Image.Resampling.BICUBIC)
+
+
+def first_photo(repeats: int) -> dict[str, float]:
+    """Processor seconds of the command that colors one JPEG, and what of it is the import."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photo.jpg"
+        large_photo().save(path, quality=90)
+        return {
+            "command": processor_seconds(
+                *("-m", "colorize", str(path), "-q", "-o", "-"), repeats=repeats
+            ),
+            "import_torch": processor_seconds("-c", "import torch", repeats=repeats),
+        }
+
+
+def color_large(name: str, repeats: int) -> dict[str, float]:
+    """Seconds and peak memory to color 12 megapixels, in this process and nothing else in it."""
+    grey = np.asarray(large_photo())
     model = fuse_conv_bn(load_model(name))
     before = peak_gib()
     seconds = median_seconds(lambda: colorize_image(grey, model), repeats)
@@ -77,6 +102,7 @@ def measure(models: list[str], threads: int, repeats: int) -> dict[str, Any]:
         "model": DEFAULT_MODEL,
         "megapixels": LARGE[0] * LARGE[1] / 1e6,
         **run_alone(__file__, "--large", DEFAULT_MODEL, *options),
+        "first": first_photo(min(repeats, 5)),
     }
     results: dict[str, Any] = {
         "photos": {},
@@ -113,6 +139,11 @@ def show(results: dict[str, Any]) -> None:
     print(
         f"\n{large['megapixels']:.0f} megapixels, {large['model']}: {large['seconds']:.2f} s, peak "
         f"memory {large['peak_gib']:.2f} GiB ({large['before_gib']:.2f} before the first photo)"
+    )
+    first = large["first"]
+    print(
+        f"by the command, a new process: {first['command']:.2f} s of processor time, import torch "
+        f"alone {first['import_torch']:.2f} s"
     )
 
 

@@ -46,6 +46,17 @@ def run_alone(script: str, *arguments: object) -> Any:
     return json.loads(printed)
 
 
+def processor_seconds(*arguments: str, repeats: int) -> float:
+    """Processor time of a new process of this Python, after one to warm up; the median."""
+    times = []
+    for _ in range(repeats + 1):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return statistics.median(times[1:])
+
+
 def peak_gib() -> float:
     """The most memory that this process has used."""
     status = Path("/proc/self/status")
