@@ -113,6 +113,7 @@ def _tables(runs: Results) -> dict[str, str]:
         "experiments": t.experiments_table({name: vars(e) for name, e in vehicles.items()}, runs),
         "study-a": _measured(once, runs),
         "study-a-baselines": t.baselines_table({**once, **finals}),
+        "study-a-borders": t.borders_table({**once, **finals}),
         "study-a-final": _measured(finals, runs),
         "study-a-subjects": failures.subjects_table(
             finals, {"vehicles": TINY_VEHICLES, "dogs": TINY_DOGS}

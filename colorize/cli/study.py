@@ -81,7 +81,7 @@ def train(arguments: list[str]) -> int:
     parser.add_argument(
         "--baselines",
         action="store_true",
-        help="train nothing; only test the baselines: mean, constant, shuffled colors",
+        help="train nothing; only measure what older results lack: baselines, color borders",
     )
     parser.add_argument("--precision", choices=tuple(PRECISIONS), default="float32")
     parser.add_argument(

@@ -25,7 +25,7 @@ from colorize.evaluation.protocol import (
     rebalancing_prior,
 )
 from colorize.evaluation.results import Measured, ModelResults, machine
-from colorize.evaluation.temperature import sweep
+from colorize.evaluation.temperature import measure_borders, sweep
 from colorize.models import Colorizer
 
 # Of the training set, those on which the best constant color is searched.
@@ -51,6 +51,7 @@ def measure(
         "sweep": swept,
         "grey": measure_colors(GreyBaseline(), dataset),
         "baselines": measure_baselines(model, dataset, train_set) if model.colors else {},
+        "borders": measure_borders(model, dataset),
         "machine": machine(),
     }
 
@@ -78,6 +79,7 @@ def measure_whole(
         "sweep": [],
         "grey": measured(partial(color, saturation=0)),
         "baselines": {},
+        "borders": [],
         "machine": machine(),
     }
 

@@ -167,6 +167,26 @@ def colorfulness_error(predicted: Tensor, target: Tensor) -> Tensor:
     return (colorfulness(predicted) - colorfulness(target)).abs()
 
 
+def border_sharpness(ab: Tensor) -> Tensor:
+    """How sharp the borders between colors are, whatever their number and contrast.
+
+    ``sum(d^2) / (s sum(d))`` over the steps d between neighboring pixels, where s is the standard
+    deviation of the color in the image: two halves of one color each give 2 for a hard border and
+    2 / w for one that takes w pixels.
+
+    Args:
+        ab: (N, 2, H, W), CIELAB units.
+
+    Returns:
+        (N,), a pixel to the power -1; 0 for images of one color.
+    """
+    ab = require_finite(require_tensor(ab, "ab", shape=(None, 2, None, None), floating=True), "ab")
+    ab = ab.float()
+    steps = torch.cat([ab.diff(dim=dim).square().sum(1).flatten(1) for dim in (2, 3)], 1)
+    spread = ab.flatten(2).var(2, correction=0).sum(1).sqrt()
+    return steps.sum(1) / (spread * steps.sqrt().sum(1)).clamp(min=1e-6)
+
+
 def pixel_auc(predicted_ab: Tensor, ab: Tensor) -> Tensor:
     """(N, H, W): the integral for one pixel, in closed form."""
     predicted_ab, ab = _ab_pair(predicted_ab, ab)

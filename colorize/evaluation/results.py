@@ -53,6 +53,8 @@ class ModelResults(TypedDict):
         sweep: the same images at other temperatures.
         baselines: what knows nothing, on the same images: "mean", "constant" and "shuffled" of
             ``evaluation.baselines``; empty where they were not measured.
+        borders: the sharpness of color borders by temperature, on the same images; older results do
+            not have it.
     """
 
     parameters: int
@@ -61,6 +63,7 @@ class ModelResults(TypedDict):
     sweep: list[Measured]
     grey: Measured
     baselines: dict[str, Measured]
+    borders: list[Measured]
     machine: Machine
 
 

@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from colorize.evaluation.batches import Images
+from torch import Tensor
+
+from colorize.evaluation.batches import ColoredBatch, Images
+from colorize.evaluation.dataset_metrics import PerImageMetric
 from colorize.evaluation.evaluate import evaluate_at
+from colorize.evaluation.metrics import border_sharpness
 from colorize.evaluation.protocol import MetricChoice, choose_rebalanced
 from colorize.models import Colorizer
 
 SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
+SHOWN = (1.0, 0.38, 0.0)
+_KEPT = ("colorfulness", "border_sharpness")
 
 
 def sweep(
@@ -35,6 +41,32 @@ def sweep(
             point.pop("images", None)
         point |= choices[point["temperature"]].missing
     return points
+
+
+def measure_borders(model: Colorizer, dataset: Images) -> list[dict[str, Any]]:
+    """Measure colorfulness and the sharpness of color borders at ``SHOWN``, in one pass of the net.
+
+    Returns:
+        For each temperature the two metrics, and the values of single images in ``images``; empty
+        for a model without a temperature.
+    """
+    if not model.has_distribution:
+        return []
+
+    def sharpness(images: ColoredBatch) -> dict[str, Tensor]:
+        return {"border_sharpness": border_sharpness(images.ab)}
+
+    chosen: dict[float | None, list[PerImageMetric]] = {
+        t: [PerImageMetric(sharpness)] for t in SHOWN
+    }
+    return [
+        {
+            "temperature": point["temperature"],
+            **{name: point[name] for name in _KEPT},
+            "images": {name: point["images"][name] for name in _KEPT},
+        }
+        for point in evaluate_at(model, dataset, chosen, per_image=True)
+    ]
 
 
 def choose_temperature(points: Sequence[Mapping[str, Any]]) -> float:

@@ -17,7 +17,7 @@ from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.examples import RecoloredDataset
 from colorize.evaluation.measure import measure, measure_baselines, measure_colors
 from colorize.evaluation.results import describe_images, load_results, save_results
-from colorize.evaluation.temperature import choose_temperature, sweep
+from colorize.evaluation.temperature import choose_temperature, measure_borders, sweep
 from colorize.experiments.build import (
     Splits,
     build_model,
@@ -111,8 +111,9 @@ def run_experiment(
 
 
 def add_baselines(experiment: ResolvedExperiment, root: Roots | None = None) -> dict[str, Any]:
-    """Measure what knows nothing beside a trained experiment, and other nets that it is now
-    compared with, and write them into its results; nothing else in them changes.
+    """Measure what the results of a trained experiment lack of what is measured now: what knows
+    nothing, the borders at other temperatures, and other nets that it is now compared with. What
+    they have stays as it is.
 
     Args:
         root: as of ``run_experiment``.
@@ -122,7 +123,10 @@ def add_baselines(experiment: ResolvedExperiment, root: Roots | None = None) -> 
     if describe_images(splits.test) != results["data"]["test"]:
         raise DataError(f"{experiment.run}: expected the test images that it was tested on")
     model = load_checkpoint(tested_weights(experiment))
-    results["baselines"] = measure_baselines(model, splits.test, splits.train)
+    if not results["baselines"]:
+        results["baselines"] = measure_baselines(model, splits.test, splits.train)
+    if "borders" not in results:
+        results["borders"] = measure_borders(model, splits.test)
     for other in _others(experiment):
         if "n" not in results["also_tested"].get(other.name, {}):
             results["also_tested"][other.name] = _test_other(other, splits.test)

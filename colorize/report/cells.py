@@ -30,6 +30,7 @@ METRICS = {
     "ssim": Metric("SSIM", digits=3, margin=0.005),
     "colorfulness": Metric("colorfulness", digits=1, better=None, margin=2.0),
     "colorfulness_error": Metric("colorfulness error", digits=1, better="lower"),
+    "border_sharpness": Metric("border sharpness [1/px]", digits=3, better=None),
     "auc": Metric("AuC [%]", 100, 1),
     "auc_rebalanced": Metric("AuC, rebalanced [%]", 100, 1, margin=1.0),
     "recognized": Metric("recognized [%]", 100, 1),

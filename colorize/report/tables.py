@@ -89,6 +89,31 @@ def baselines_table(results: Results) -> str:
     return table(["model", title, f"{title}, its answers shuffled", "gain"], rows)
 
 
+def borders_table(results: Results) -> str:
+    """One row a model with a temperature: colorfulness and the sharpness of its color borders at
+    three of them, and the change from the highest to the lowest with the 95 % interval over the
+    images.
+
+    Runs of which this was not measured are left out.
+    """
+    metrics = ("colorfulness", "border_sharpness")
+    measured = {name: run["borders"] for name, run in results.items() if run.get("borders")}
+    temperatures = [point["temperature"] for point in next(iter(measured.values()), [])]
+    header = ["model"]
+    for metric in metrics:
+        header += [f"{METRICS[metric].title}, T = {value:g}" for value in temperatures] + ["change"]
+    rows = []
+    for name, points in measured.items():
+        row = [name]
+        for metric in metrics:
+            first, last = (point["images"][metric] for point in (points[0], points[-1]))
+            change = paired_difference([b - a for a, b in zip(first, last, strict=True)])
+            row += [cell(point, metric, spread=False) for point in points]
+            row.append(interval(change, metric))
+        rows.append(row)
+    return table(header, rows)
+
+
 def seeds_table(
     results: Results, metrics: Sequence[str] = COMPARED_METRICS, classes: int | None = None
 ) -> str:

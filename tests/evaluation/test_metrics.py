@@ -250,6 +250,17 @@ def test_priors_that_cannot_be_inverted() -> None:
         m.rebalancing_weights(ab, never, centers)
 
 
+def test_the_sharpness_of_a_border_is_two_over_its_width() -> None:
+    for width in (1, 4, 8):
+        ramp = ((torch.arange(256) - 128 + width / 2) / width).clamp(0, 1)
+        if width == 1:
+            ramp = ramp.round()
+        ab = torch.stack((30 * ramp, -40 * ramp))[None, :, None].expand(1, 2, 64, 256).contiguous()
+        for turned in (ab, ab.movedim(2, 3), 0.1 * ab + 7, torch.cat((ab, ab.flip(3)), 3)):
+            assert m.border_sharpness(turned).item() == pytest.approx(2 / width, rel=0.05)
+    assert m.border_sharpness(torch.full((1, 2, 8, 8), 5.0)).item() == 0
+
+
 def test_topk_of_few_classes() -> None:
     logits = torch.tensor([[0.1, 0.9, 0.5], [2.0, -1.0, 1.0], [-3.0, -2.0, -1.0]])
     labels = torch.tensor([1, 2, 0])

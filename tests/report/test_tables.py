@@ -67,6 +67,23 @@ def test_other_nets_on_the_same_images_have_rows(results: Results) -> None:
     assert _number(rows[f"{other}, same images"]["PSNR [dB]"]) == pytest.approx(also, abs=0.01)
 
 
+def test_borders_are_compared_image_by_image(study_a: Results) -> None:
+    rng, name = np.random.default_rng(0), "unbalanced"
+    points = [
+        {
+            "temperature": temperature,
+            "images": (images := {m: rng.random(50) for m in ("colorfulness", "border_sharpness")}),
+            **{metric: {"mean": values.mean()} for metric, values in images.items()},
+        }
+        for temperature in (1.0, 0.38, 0.0)
+    ]
+    study_a[name]["borders"] = points
+    (row,) = _rows(t.borders_table(study_a)).values()
+    first, last = (points[i]["border_sharpness"]["mean"] for i in (0, -1))
+    assert _number(row["border sharpness [1/px], T = 0"]) == pytest.approx(last, abs=1e-3)
+    assert _number(row["change"]) == pytest.approx(last - first, abs=1e-3)
+
+
 def test_means_and_deviations_over_the_seeds(fruit: Results) -> None:
     rows = _rows(t.seeds_table(fruit, t.ABLATION_METRICS, 20))
     values = [
