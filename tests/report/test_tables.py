@@ -78,7 +78,7 @@ def test_borders_are_compared_image_by_image(study_a: Results) -> None:
         for temperature in (1.0, 0.38, 0.0)
     ]
     study_a[name]["borders"] = points
-    (row,) = _rows(t.borders_table(study_a)).values()
+    row = _rows(t.borders_table(study_a))[name]
     first, last = (points[i]["border_sharpness"]["mean"] for i in (0, -1))
     assert _number(row["border sharpness [1/px], T = 0"]) == pytest.approx(last, abs=1e-3)
     assert _number(row["change"]) == pytest.approx(last - first, abs=1e-3)
