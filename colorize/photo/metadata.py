@@ -95,16 +95,13 @@ def read_metadata(image: Image.Image, size: tuple[int, int]) -> tuple[Metadata, 
 def read_made(path: Path) -> Made | None:
     """Read from a file's metadata what made its colors; None when it is no result."""
     try:
-        # As large as a result may be.
-        with (
-            warnings.catch_warnings(),
-            path.open("rb") as file,
-            opened_image(file, path.name, sys.maxsize) as image,
-        ):
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of damaged EXIF, which reading the photo tells
-            texts = image.info.get(_XMP_TEXT)
-            tagged = getattr(image, "tag_v2", {}).get(_XMP_TAG)
-            return find_mark(_as_bytes(image.info.get("xmp") or texts or tagged))
+            # As large as a result may be.
+            with path.open("rb") as file, opened_image(file, path.name, sys.maxsize) as image:
+                texts = image.info.get(_XMP_TEXT)
+                tagged = getattr(image, "tag_v2", {}).get(_XMP_TAG)
+                return find_mark(_as_bytes(image.info.get("xmp") or texts or tagged))
     except Exception:  # noqa: BLE001 - whatever cannot be read is no result
         return None
 
