@@ -110,7 +110,7 @@ def _tables(runs: Results) -> dict[str, str]:
     once = of([name for name in vehicles if name not in final], [0])
     finals = of(final, [0])
     # The net beside which a final one is tested: as long on fewer classes, where that was trained.
-    shorter = {n: next(o for o in vehicles[n].also_test if o in runs) for n in final if n in runs}
+    shorter = {n: next((o for o in vehicles[n].also_test if o in runs), None) for n in finals}
     tables = {
         "experiments": t.experiments_table({name: vars(e) for name, e in vehicles.items()}, runs),
         "study-a": _measured(once, runs),

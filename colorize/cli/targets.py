@@ -96,7 +96,7 @@ def choose_destination(options: argparse.Namespace, *, several: bool) -> Destina
         if several and path.suffix.lower() in writable_suffixes() and not is_folder(path):
             raise InputError(
                 f"{path}: expected a folder for several photos, got the name of a file; if the "
-                f"folder is to be called so, make it first"
+                "folder is to be called so, make it first"
             )
         return Destination(path, True, suffix or ".png", *rest)
     if path.suffix.lower() not in writable_suffixes():

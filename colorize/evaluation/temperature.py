@@ -56,16 +56,15 @@ def measure_borders(model: Colorizer, dataset: Images) -> list[dict[str, Any]]:
     def sharpness(images: ColoredBatch) -> dict[str, Tensor]:
         return {"border_sharpness": border_sharpness(images.ab)}
 
-    chosen: dict[float | None, list[PerImageMetric]] = {
-        t: [PerImageMetric(sharpness)] for t in SHOWN
-    }
+    metrics: dict[float | None, list[PerImageMetric]]
+    metrics = {temperature: [PerImageMetric(sharpness)] for temperature in SHOWN}
     return [
         {
             "temperature": point["temperature"],
             **{name: point[name] for name in _KEPT},
             "images": {name: point["images"][name] for name in _KEPT},
         }
-        for point in evaluate_at(model, dataset, chosen, per_image=True)
+        for point in evaluate_at(model, dataset, metrics, per_image=True)
     ]
 
 

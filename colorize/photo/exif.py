@@ -69,7 +69,7 @@ def is_turned(image: Image.Image, size: tuple[int, int]) -> bool:
     """
     tags, base = getattr(image, "tag_v2", {}), ExifTags.Base
     stored = tags.get(base.ImageWidth, image.width), tags.get(base.ImageLength, image.height)
-    return size != stored
+    return size == stored[::-1] != stored
 
 
 def tiff_tags(block: bytes) -> Image.Exif:
