@@ -53,8 +53,8 @@ class ModelResults(TypedDict):
         sweep: the same images at other temperatures.
         baselines: what knows nothing, on the same images: "mean", "constant" and "shuffled" of
             ``evaluation.baselines``; empty where they were not measured.
-        borders: the sharpness of color borders by temperature, on the same images; older results do
-            not have it.
+        borders: the sharpness of color borders by temperature, on the same images; empty where it
+            was not measured.
     """
 
     parameters: int

@@ -125,7 +125,7 @@ def add_baselines(experiment: ResolvedExperiment, root: Roots | None = None) -> 
     model = load_checkpoint(tested_weights(experiment))
     if not results["baselines"]:
         results["baselines"] = measure_baselines(model, splits.test, splits.train)
-    if "borders" not in results:
+    if not results["borders"]:
         results["borders"] = measure_borders(model, splits.test)
     for other in _others(experiment):
         if "n" not in results["also_tested"].get(other.name, {}):

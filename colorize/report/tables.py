@@ -97,7 +97,7 @@ def borders_table(results: Results) -> str:
     Runs of which this was not measured are left out.
     """
     metrics = ("colorfulness", "border_sharpness")
-    measured = {name: run["borders"] for name, run in results.items() if run.get("borders")}
+    measured = {name: run["borders"] for name, run in results.items() if run["borders"]}
     temperatures = [point["temperature"] for point in next(iter(measured.values()), [])]
     header = ["model"]
     for metric in metrics:
