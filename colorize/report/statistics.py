@@ -63,9 +63,25 @@ def same_images(one: Result, other: Result) -> bool:
     return identity(one) == identity(other)
 
 
-def paired_difference(changes: Sequence[float]) -> Difference:
-    """Mean of paired differences, with the interval of the paired t test."""
-    return _interval(statistics.fmean(changes), [(_variance_of_mean(changes), len(changes) - 1)])
+def paired_difference(changes: Sequence[float], shared: float = 0.0) -> Difference:
+    """Mean of paired differences, with the interval of the paired t test.
+
+    Args:
+        shared: ``shared_training`` of the runs that the differences come from.
+    """
+    variance = _variance_of_mean(changes) * (1 + shared * len(changes))
+    return _interval(statistics.fmean(changes), [(variance, len(changes) - 1)])
+
+
+def shared_training(runs: Sequence[Result]) -> float:
+    """What folds that share training images add to the variance of a mean over them, in variances
+    of one of them: test by training images (Nadeau and Bengio 2003); 0 for other divisions.
+    """
+    if runs[0]["experiment"]["data"]["split_by"] != "folds":
+        return 0.0
+    images = [run["data"] for run in runs]
+    tested, trained = (sum(i[part]["images"] for i in images) for part in ("test", "train"))
+    return float(tested / trained)
 
 
 def difference(results: Results, name: str, baseline: str, metric: str) -> Difference | None:
@@ -150,7 +166,7 @@ def _difference_by_seed(
             value, before = value_of(run["test"], metric), value_of(other["test"], metric)
             if value is not None and before is not None:
                 changes.append(value - before)
-    return paired_difference(changes) if changes else None
+    return paired_difference(changes, shared_training(runs)) if changes else None
 
 
 def _tests_of_same_images(

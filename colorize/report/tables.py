@@ -24,6 +24,7 @@ from colorize.report.statistics import (
     difference,
     group_by_experiment,
     paired_difference,
+    shared_training,
     value_of,
 )
 
@@ -208,7 +209,7 @@ def inputs_table(results: Results, name: str) -> str:
     def against(tests: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
         pairs = zip(tests, others, strict=True)
         changes = [test["top1"]["mean"] - other["top1"]["mean"] for test, other in pairs]
-        return interval(paired_difference(changes), "top1")
+        return interval(paired_difference(changes, shared_training(runs)), "top1")
 
     rows = [[f"grey, and was trained on it ({baseline})", *_labels_over_seeds(on_grey), "", ""]]
     tests_of = {"true color": [run["test"] for run in runs]}

@@ -129,3 +129,23 @@ def test_what_is_known_already_is_no_correlation() -> None:
     left = [r - np.polyval(np.polyfit(ranks[2], r, 1), ranks[2]) for r in ranks[:2]]
     assert partial.mean == pytest.approx(np.corrcoef(left)[0, 1])
     assert math.isnan(partial_rank_correlation([1.0, 1.0], [1.0, 2.0], [1.0, 2.0]).mean)
+
+
+def test_folds_share_training_images_and_their_interval_says_so() -> None:
+    """Nadeau and Bengio: the variance of a difference times (1/k + tested / trained images)."""
+
+    def run(name: str, seed: int, psnr: float) -> dict[str, Any]:
+        data = {"split_by": "folds", "reseed": True}
+        images = {"train": 60, "val": 20, "test": 20}
+        return {
+            "experiment": {"name": name, "seed": seed, "data": data},
+            "data": {k: {"images": n, "content_sha256": f"{k}{seed}"} for k, n in images.items()},
+            "test": {"psnr": {"mean": psnr}},
+        }
+
+    one = {f"one{k}": run("one", k, psnr) for k, psnr in enumerate((3.0, 1.0, 2.0, 5.0, 4.0))}
+    other = {f"other{k}": run("other", k, 1.0) for k in range(5)}
+    found = difference({**one, **other}, "one", "other", "psnr")
+    assert found is not None and found.mean == pytest.approx(2)
+    reach = 2.7764451 * (2.5 * (1 / 5 + 20 / 60)) ** 0.5
+    assert found.high - found.mean == pytest.approx(reach, rel=1e-5)
