@@ -21,6 +21,7 @@ from colorize.experiments.study_a import (
 )
 from colorize.experiments.study_b import (
     CLASSES,
+    FOLD_PAIRS,
     FOLD_SEEDS,
     JOINT,
     SEEDS,
@@ -163,12 +164,8 @@ def _study_b(prefix: str, runs: Results, seeds: Sequence[int] = SEEDS) -> str:
         t.protocol(runs),
         t.differences_table(runs, t.ABLATION_METRICS),
     ]
-    if prefix == "fruit":  # the nets of both tasks beside the two of one
-        joint = [f"{prefix}-{name}" for name in ("joint", "alpha-1-30", "alpha-1-3")]
-        parts += [
-            t.differences_table(runs, t.ABLATION_METRICS, dict.fromkeys(joint, f"{prefix}-{task}"))
-            for task in ("color", "class")
-        ]
+    if prefix == "fruit":
+        parts += [t.differences_table(runs, t.ABLATION_METRICS, pairs) for pairs in FOLD_PAIRS]
     if f"{prefix}-class-true" in runs:
         parts.append(t.inputs_table(runs, f"{prefix}-class-true"))
     return "\n\n".join(parts)

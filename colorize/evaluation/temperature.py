@@ -15,7 +15,7 @@ from colorize.evaluation.protocol import MetricChoice, choose_rebalanced
 from colorize.models import Colorizer
 
 SWEEP = (1.0, 0.8, 0.6, 0.5, 0.38, 0.2, 0.1, 0.0)
-SHOWN = (1.0, 0.38, 0.0)
+BORDERS_AT = (1.0, 0.38, 0.0)
 _KEPT = ("colorfulness", "border_sharpness")
 
 
@@ -44,7 +44,7 @@ def sweep(
 
 
 def measure_borders(model: Colorizer, dataset: Images) -> list[dict[str, Any]]:
-    """Measure colorfulness and the sharpness of color borders at ``SHOWN``, in one pass of the net.
+    """Measure colorfulness and the sharpness of color borders at the temperatures ``BORDERS_AT``.
 
     Returns:
         For each temperature the two metrics, and the values of single images in ``images``; empty
@@ -57,7 +57,7 @@ def measure_borders(model: Colorizer, dataset: Images) -> list[dict[str, Any]]:
         return {"border_sharpness": border_sharpness(images.ab)}
 
     metrics: dict[float | None, list[PerImageMetric]]
-    metrics = {temperature: [PerImageMetric(sharpness)] for temperature in SHOWN}
+    metrics = {temperature: [PerImageMetric(sharpness)] for temperature in BORDERS_AT}
     return [
         {
             "temperature": point["temperature"],

@@ -130,6 +130,11 @@ STUDY_B_FOLDS: dict[str, Experiment] = by_name(
 """The questions of study B on fruit, each of which is tested once, with four times the steps."""
 FOLD_SEEDS = tuple(range(FOLDS))
 """Every experiment of ``STUDY_B_FOLDS`` is run with these."""
+FOLD_PAIRS = tuple(
+    dict.fromkeys(("fruit-joint", "fruit-alpha-1-30", "fruit-alpha-1-3"), f"fruit-{task}")
+    for task in ("color", "class")
+)
+"""The nets of both tasks, against the one that only colors and the one that only classifies."""
 
 STUDY_B_WOOF: dict[str, Experiment] = by_name(
     *(replace(run, scales=("small",)) for run in _main("woof", "woof")[:3])

@@ -72,6 +72,16 @@ def is_turned(image: Image.Image, size: tuple[int, int]) -> bool:
     return size == stored[::-1] != stored
 
 
+def lacks_resolution(image: Image.Image) -> bool:
+    """Check for a JPEG without a resolution, to which Pillow gives 72 when it has EXIF."""
+    if image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit"):
+        return False
+    try:
+        return ExifTags.Base.XResolution not in image.getexif()
+    except _DAMAGE:  # which upright_exif tells
+        return True
+
+
 def tiff_tags(block: bytes) -> Image.Exif:
     """Select the tags of a block that can be written into a TIFF."""
     exif = Image.Exif()

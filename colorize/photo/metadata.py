@@ -17,6 +17,7 @@ from colorize.data.opening import opened_image
 from colorize.photo.exif import (
     DamagedExifError,
     is_turned,
+    lacks_resolution,
     parsed,
     tiff_tags,
     unknown_tags,
@@ -80,7 +81,7 @@ def read_metadata(image: Image.Image, size: tuple[int, int]) -> tuple[Metadata, 
     resources = image.info.get("photoshop")
     iptc = resources.get(_IPTC_RESOURCE) if isinstance(resources, dict) else tags.get(_IPTC_TAG)
     kept = {k: str(v) for k, v in texts.items() if k not in _PROFILES}
-    dpi = None if _lacks_resolution(image) else _resolution(image.info.get("dpi"))
+    dpi = None if lacks_resolution(image) else _resolution(image.info.get("dpi"))
     return Metadata(
         exif,
         xmp,
@@ -227,16 +228,6 @@ def _texts(image: Image.Image) -> dict[str, str]:
         return dict(getattr(image, "text", {}))
     except (OSError, SyntaxError, ValueError):  # pixels that were mended before they were read
         return {}
-
-
-def _lacks_resolution(image: Image.Image) -> bool:
-    """Check for a JPEG without a resolution, to which Pillow gives 72 when it has EXIF."""
-    if image.format not in ("JPEG", "MPO") or image.info.get("jfif_unit"):
-        return False
-    try:
-        return ExifTags.Base.XResolution not in image.getexif()
-    except (SyntaxError, ValueError, struct.error):  # damaged, which is told elsewhere
-        return True
 
 
 def _resolution(dpi: object) -> tuple[float, float] | None:

@@ -21,7 +21,7 @@ from colorize.errors import CheckpointError, DataError, InputError, TrainingErro
 from colorize.evaluation.baselines import GreyBaseline
 from colorize.evaluation.evaluate import evaluate
 from colorize.evaluation.results import load_results, save_results
-from colorize.evaluation.temperature import SWEEP, choose_temperature
+from colorize.evaluation.temperature import BORDERS_AT, SWEEP, choose_temperature
 from colorize.experiments import run as r
 from colorize.experiments.build import Splits, load_splits
 from colorize.experiments.catalog import EXPERIMENTS, get_experiment
@@ -119,6 +119,7 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
     for name in ("sweep", "validation_sweep"):
         assert [point["temperature"] for point in results[name]] == list(SWEEP)
     assert results["validation_sweep"][0]["n"] == len(splits.val) != len(splits.test)
+    assert [point["temperature"] for point in results["borders"]] == list(BORDERS_AT)
     for point in results["borders"]:
         other = results["sweep"][SWEEP.index(point["temperature"])]
         assert point["colorfulness"] == other["colorfulness"]

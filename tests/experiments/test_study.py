@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from helpers import tiny
 from helpers.tiny import light as light
 
@@ -14,7 +15,7 @@ from colorize import paths
 from colorize.errors import DataError
 from colorize.evaluation.results import save_results
 from colorize.experiments import study as s
-from colorize.experiments.build import Splits
+from colorize.experiments.build import Splits, build_model
 from colorize.experiments.files import run_files
 from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
 from colorize.experiments.study_b import STUDY_B
@@ -94,3 +95,9 @@ def test_results_that_come_with_the_project_are_shown_from_another_home(
     # Results and weights of one, only the results of the other.
     assert list(study.models(["rebalanced-smooth-index", "unbalanced"])) == ["unbalanced"]
     assert not study.missing, "all nine were trained"
+    # One that starts from another begins with the weights that come along.
+    final = s.resolve(STUDY_A["simplified-final"], "small")
+    begun, start = build_model(final, torch.ones(313), ("a",)), study.model("simplified")
+    assert all(
+        torch.equal(x, y) for x, y in zip(begun.parameters(), start.parameters(), strict=True)
+    )
