@@ -287,8 +287,9 @@ def test_in_a_browser(address: str, browser_page: Any, old_photo: Path, tmp_path
     page.locator("#sheet img").wait_for()
     page.evaluate(PASTE, base64.b64encode(old_photo.read_bytes()).decode())
     page.get_by_text("pasted.jpg").wait_for()
-    page.locator("#upload img").wait_for(state="detached")
+    # In this order: while it is sent there is no picture in the field either.
     page.locator("#chosen", has_text="default prediction").wait_for(state="attached")
+    page.locator("#upload img").wait_for(state="detached")
     old_photo.write_bytes(b"no picture")
     upload.set_input_files(old_photo)
     page.get_by_text("old.JPG: ").wait_for()
