@@ -74,11 +74,12 @@ def paired_difference(changes: Sequence[float], shared: float = 0.0) -> Differen
 
 
 def shared_training(runs: Sequence[Result]) -> float:
-    """What folds that share training images add to the variance of a mean over them, in variances
-    of one of them: test by training images (Nadeau and Bengio 2003); 0 for other divisions.
+    """What divisions of one set that share training images add to the variance of a mean over them,
+    in variances of one of them: test by training images (Nadeau and Bengio 2003).
+
+    Args:
+        runs: one a division.
     """
-    if runs[0]["experiment"]["data"]["split_by"] != "folds":
-        return 0.0
     images = [run["data"] for run in runs]
     tested, trained = (sum(i[part]["images"] for i in images) for part in ("test", "train"))
     return float(tested / trained)
