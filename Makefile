@@ -19,7 +19,7 @@ ARGS ?=
 help:
 	@echo "make notebook   run colorization.ipynb (no data set, internet or GPU needed)"
 	@echo "make experiments SCALE=small DATA=tiny-imagenet-200.zip FRUIT=NCD.zip"
-	@echo "                train and test what is missing of both studies"
+	@echo "                train and test what is missing of both studies; more dogs with WOOF=DATA/imagewoof"
 	@echo "make test       run the test suite"
 	@echo "make lowest     run the tests that older dependencies failed, with the oldest that we allow"
 	@echo "make lint types check the style and the types"

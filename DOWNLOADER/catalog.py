@@ -18,7 +18,8 @@ class File:
     """One file of an entry.
 
     Attributes:
-        name: at the source; a ``.tar`` is unpacked, everything else is kept as it comes.
+        name: at the source; a ``.tar`` or ``.tgz`` is unpacked, everything else is kept as it
+            comes.
         url: its address; or else ``drive``, its id on Google Drive.
         sha256, md5: empty where nobody published one.
         size: bytes, about right: for the listing, the free disk, and the most that is accepted.
@@ -72,7 +73,7 @@ class CatalogEntry:
     @property
     def is_folder(self) -> bool:
         """Whether it is unpacked into a folder of its name."""
-        return all(file.name.endswith(".tar") for file in self.files)
+        return all(file.name.endswith((".tar", ".tgz")) for file in self.files)
 
     def select(self, classes: Sequence[str] | None = None) -> tuple[File, ...]:
         """Return the files to fetch; ``classes`` only where there is one tar a class."""
@@ -208,6 +209,20 @@ _TABLE = (
                 f"{_DOGS}/lists.tar",
                 sha256="34b47cacd9a98b5d150e084f24d29391c084c55272295ec65c85651bc35f4d6c",
                 size=481_280,
+            ),
+        ),
+    ),
+    CatalogEntry(
+        "imagewoof",
+        "Imagewoof: ten breeds of dogs at 160 px, of ImageNet",
+        _IMAGENET_TERMS,
+        files=(
+            File(
+                "imagewoof2-160.tgz",
+                "https://s3.amazonaws.com/fast-ai-imageclas/imagewoof2-160.tgz",
+                sha256="663c22f69c2802d85e2a67103c017e047096702ffddf9149a14011b7002539bf",
+                size=92_560_471,
+                images=12_954,
             ),
         ),
     ),

@@ -5,10 +5,10 @@
     python DOWNLOADER/download.py vehicles --max-per-class 500
     python DOWNLOADER/download.py imagenet-synsets --classes n02691156 n02739889
 
-A .zip is kept as it is, for the library reads it in place. A .tar is unpacked. When a set of many
-archives is interrupted, the same command goes on with the first archive that is missing; one that
-broke off starts again from its first byte. Exit status: 0 complete, 1 not complete, 2 the request
-makes no sense, 130 interrupted with Ctrl-C.
+A .zip is kept as it is, for the library reads it in place. A .tar or .tgz is unpacked. When a set
+of many archives is interrupted, the same command goes on with the first archive that is missing;
+one that broke off starts again from its first byte. Exit status: 0 complete, 1 not complete, 2 the
+request makes no sense, 130 interrupted with Ctrl-C.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import tarfile
+import zlib
 from pathlib import Path
 
 from colorize.errors import DownloadError
@@ -15,7 +17,7 @@ _MOST_MEMBERS = 1_000_000
 
 
 def unpack(archive: Path, folder: Path, keep: int | None = None) -> None:
-    """Unpack a tar into ``folder``; ``keep`` takes that many files, always the same ones.
+    """Unpack a .tar or .tgz into ``folder``; ``keep`` takes that many files, always the same ones.
 
     An archive that is cut short, leads out of ``folder``, holds links or devices, or is larger than
     its size warrants is refused as a whole.
@@ -24,12 +26,14 @@ def unpack(archive: Path, folder: Path, keep: int | None = None) -> None:
         raise DownloadError(
             "this Python cannot unpack archives safely: use 3.10.12, 3.11.4 or a later one"
         )
-    _require_end(archive)
+    zipped = archive.suffix == ".tgz"
+    if not zipped:
+        _require_end(archive)
     try:
-        with tarfile.open(archive, "r:") as tar:
+        with tarfile.open(archive, "r:gz" if zipped else "r:") as tar:
             files = _judged(archive, tar)
             tar.extractall(folder, members=sample(files, keep), filter="data")
-    except tarfile.TarError as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise DownloadError(f"{archive.name} is no whole tar archive: {error}") from error
     except (FileExistsError, IsADirectoryError, NotADirectoryError) as error:
         raise DownloadError(
@@ -53,7 +57,7 @@ def _rank(file: tarfile.TarInfo) -> bytes:
 
 def _require_end(archive: Path) -> None:
     # A tar has no checksum of its content, and Python reads one that is cut between two members
-    # without complaint. But a whole one ends with a block of zeros.
+    # without complaint. But a whole one ends with a block of zeros. gzip notices what is cut.
     with archive.open("rb") as stream:
         size = stream.seek(0, 2)
         stream.seek(max(0, size - 512))

@@ -21,7 +21,6 @@ from colorize.experiments.study_a import (
 )
 from colorize.experiments.study_b import (
     CLASSES,
-    FOLD_PAIRS,
     FOLD_SEEDS,
     JOINT,
     SEEDS,
@@ -29,6 +28,7 @@ from colorize.experiments.study_b import (
     STUDY_B_FOLDS,
     STUDY_B_WOOF,
     SUBJECTS,
+    TASK_PAIRS,
 )
 
 if TYPE_CHECKING:
@@ -117,6 +117,7 @@ def _tables(runs: Results) -> dict[str, str]:
         "study-a": _measured(once, runs),
         "study-a-baselines": t.baselines_table({**once, **finals}),
         "study-a-borders": t.borders_table({**once, **finals}),
+        "study-a-early": t.early_table(once),
         "study-a-final": _measured(finals, runs),
         "study-a-subjects": failures.subjects_table(
             finals, {"vehicles": TINY_VEHICLES, "dogs": TINY_DOGS}
@@ -164,8 +165,8 @@ def _study_b(prefix: str, runs: Results, seeds: Sequence[int] = SEEDS) -> str:
         t.protocol(runs),
         t.differences_table(runs, t.ABLATION_METRICS),
     ]
-    if prefix == "fruit":
-        parts += [t.differences_table(runs, t.ABLATION_METRICS, pairs) for pairs in FOLD_PAIRS]
+    pairs_of = TASK_PAIRS.get(prefix, ())
+    parts += [t.differences_table(runs, t.ABLATION_METRICS, pairs) for pairs in pairs_of]
     if f"{prefix}-class-true" in runs:
         parts.append(t.inputs_table(runs, f"{prefix}-class-true"))
     return "\n\n".join(parts)

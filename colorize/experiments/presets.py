@@ -167,7 +167,7 @@ SETTINGS: dict[str, dict[str, Setting]] = {
             replace(_PHOTO_LOSSES, epochs=1, batch_size=16, crop=64, test_crop=64, ema=0.9),
         ),
     },
-    # Ten breeds of ImageNet at 160 px; no DOWNLOADER brings them yet.
+    # Ten breeds of ImageNet.
     "woof": {
         "small": Setting(
             DataSpec("imagewoof", "imagewoof", resize=144, reseed=True),

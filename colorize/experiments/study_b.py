@@ -130,16 +130,19 @@ STUDY_B_FOLDS: dict[str, Experiment] = by_name(
 """The questions of study B on fruit, each of which is tested once, with four times the steps."""
 FOLD_SEEDS = tuple(range(FOLDS))
 """Every experiment of ``STUDY_B_FOLDS`` is run with these."""
-FOLD_PAIRS = tuple(
-    dict.fromkeys(("fruit-joint", "fruit-alpha-1-30", "fruit-alpha-1-3"), f"fruit-{task}")
-    for task in ("color", "class")
-)
-"""The nets of both tasks, against the one that only colors and the one that only classifies."""
-
 STUDY_B_WOOF: dict[str, Experiment] = by_name(
-    *(replace(run, scales=("small",)) for run in _main("woof", "woof")[:3])
+    *(replace(run, scales=("small",)) for run in _main("woof", "woof")[:4])
 )
-"""Dogs at 128 px: coloring, classifying, and both."""
+"""Dogs at 128 px: coloring, classifying, and both at two weights of the label."""
+TASK_PAIRS = {
+    prefix: tuple(dict.fromkeys(both, f"{prefix}-{task}") for task in ("color", "class"))
+    for prefix, both in (
+        ("fruit", ("fruit-joint", "fruit-alpha-1-30", "fruit-alpha-1-3")),
+        ("woof", ("woof-joint", "woof-alpha-1-30")),
+    )
+}
+"""By subject: the nets of both tasks, against the one that only colors and the one that only
+classifies."""
 
 JOINT = by_name(
     Experiment(

@@ -104,7 +104,8 @@ def prior_figure(
 
 def learning_curves(results: Results) -> Figure:
     """Draw losses and colorfulness along training, with steps on a logarithmic scale. Losses of
-    different kinds have axes of their own; colorfulness shares one.
+    different kinds have axes of their own; colorfulness shares one. Where the first steps were
+    validated (``early_steps``), colorfulness before the weights are averaged is drawn too.
     """
     require_not_empty(results, "results")
     n = len(results)
@@ -117,6 +118,9 @@ def learning_curves(results: Results) -> Figure:
         loss.plot(steps, [p["train_loss"] for p in curve], "C0-", label="training loss")
         loss.plot(steps, [p["val_loss"] for p in curve], "C1--", label="validation loss")
         color.plot(steps, [p["colorfulness"] for p in curve], "k-", label="colorfulness")
+        raw = [(p["step"], p["raw_colorfulness"]) for p in curve if "raw_colorfulness" in p]
+        if raw:
+            color.plot(*zip(*raw, strict=True), "C3-.", lw=1, label="before averaging")
         color.axhline(curve[-1]["colorfulness_truth"], color="tab:green", ls=":", label="truth")
         loss.set_title(name, fontsize=9)
         color.set_xscale("log")

@@ -30,6 +30,7 @@ from colorize.report.statistics import (
 
 ABLATION_METRICS = (*LABEL_METRICS, "rmse_ab", "psnr", "colorfulness")
 _LAST = ", last step"
+_EARLY_STEPS = (10, 20, 30, 50, 100, 150, 200, 250, 300)
 _NULL = {"mean": "each image's own tint", "constant": "the best one color"}
 # What the truth itself would get.
 _TRUTH: dict[str, float | None] = {
@@ -185,6 +186,28 @@ def differences_table(
         f"{text}\n\n{sum(stands.values())} of {len(stands)} differences stand by Benjamini and "
         "Hochberg at 5 % (bold)."
     )
+
+
+def early_table(results: Results) -> str:
+    """Colorfulness on the validation images in the first steps and after the last one, before and
+    after the weights are averaged; then the truth.
+
+    Runs whose first steps were not validated (``early_steps``) are left out.
+    """
+    rows, truth = [], ""
+    for name, result in results.items():
+        end = result["curve"][-1]
+        points = {point["step"]: point for point in result["curve"]}
+        if "raw_colorfulness" in points.get(_EARLY_STEPS[0], {}):
+            truth = f"{end['colorfulness_truth']:.1f}"
+            for weights, key in (("raw", "raw_colorfulness"), ("averaged", "colorfulness")):
+                values = [points.get(step, {}).get(key) for step in _EARLY_STEPS] + [end.get(key)]
+                cells = ["" if value is None else f"{value:.1f}" for value in values]
+                rows.append([name, weights, *cells])
+    if not rows:
+        return "Not measured yet: `python -m colorize train euclidean --early-steps 300`."
+    rows.append(["truth", "", *[""] * len(_EARLY_STEPS), truth])
+    return table(["model", "weights", *(f"step {step}" for step in _EARLY_STEPS), "end"], rows)
 
 
 def inputs_table(results: Results, name: str) -> str:

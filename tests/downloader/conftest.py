@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,6 +19,7 @@ from DOWNLOADER.download import download
 BODIES = {
     "stanford-dogs-images.tar": tar_of({"./Images/n02085620-Chihuahua/n02085620_7.jpg": b"dog"}),
     "stanford-dogs-lists.tar": tar_of({"train_list.mat": b"MATLAB", "test_list.mat": b"MATLAB"}),
+    "imagewoof2-160.tgz": gzip.compress(tar_of({"imagewoof2-160/val/n02086240/1.JPEG": b"dog"})),
     "tiny-imagenet-200.zip": zip_of({"tiny-imagenet-200/train/n01443537/images/0.JPEG": b"fish"}),
     "val_256.tar": tar_of({"val_256/Places365_val_00000001.jpg": b"lobby"}),
     "train2017.zip": zip_of({"train2017/000000000009.jpg": b"salad"}),

@@ -32,6 +32,7 @@ NAMES = {
     },
     "tiny-imagenet": {"tiny-imagenet.zip"},
     "stanford-dogs": {f"stanford-dogs/{name}" for name in DOGS},
+    "imagewoof": {"imagewoof/imagewoof2-160/val/n02086240/1.JPEG"},
     "coco": {"coco-train2017.zip", "coco-val2017.zip"},
     "coco-val": {"coco-val2017.zip"},
     "places365-val": {"places365-val/train/val_256/Places365_val_00000001.jpg"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import tarfile
 from pathlib import Path
@@ -59,8 +60,18 @@ BAD = {
 }
 
 
-def unpack(tmp_path: Path, body: bytes, keep: int | None = None) -> Tree:
-    archive, folder = tmp_path / "some.tar", tmp_path / "a" / "b"
+ZIPPED = gzip.compress(tar_of(synset(WNID)))
+BAD_ZIPPED = {
+    "cut": (ZIPPED[:-1000], "no whole tar"),
+    "not zipped": (tar_of(synset(WNID)), "no whole tar"),
+    "empty": (b"", "no whole tar"),
+    "a terabyte": (gzip.compress(hostile(size=10**12)), "refused"),
+    "a way out": (gzip.compress(hostile("../b.JPEG")), "leads out"),
+}
+
+
+def unpack(tmp_path: Path, body: bytes, keep: int | None = None, name: str = "some.tar") -> Tree:
+    archive, folder = tmp_path / name, tmp_path / "a" / "b"
     archive.write_bytes(body)
     u.unpack(archive, folder, keep)
     return contents(folder)
@@ -71,6 +82,13 @@ def test_a_bad_tar_leaves_nothing(tmp_path: Path, body: bytes, message: str) -> 
     with pytest.raises(DownloadError, match=message):
         unpack(tmp_path, body)
     assert list(contents(tmp_path)) == ["some.tar"]
+
+
+@pytest.mark.parametrize(("body", "message"), BAD_ZIPPED.values(), ids=BAD_ZIPPED)
+def test_a_bad_zipped_tar_leaves_nothing(tmp_path: Path, body: bytes, message: str) -> None:
+    with pytest.raises(DownloadError, match=message):
+        unpack(tmp_path, body, name="some.tgz")
+    assert list(contents(tmp_path)) == ["some.tgz"]
 
 
 def test_a_file_that_is_a_folder_too(tmp_path: Path) -> None:
@@ -95,6 +113,10 @@ def test_a_python_without_the_filter_unpacks_nothing(
 def test_an_honest_tar_and_names_with_a_dot_slash(tmp_path: Path) -> None:
     stream = io.BytesIO(tar_of({"./ä b/1.JPEG": b"1", "2.JPEG": b"2"}))
     assert unpack(tmp_path, stream.getvalue()) == {"ä b/1.JPEG": b"1", "2.JPEG": b"2"}
+
+
+def test_an_honest_zipped_tar(tmp_path: Path) -> None:
+    assert unpack(tmp_path, ZIPPED, name="some.tgz") == synset(WNID)
 
 
 def test_the_sample_is_fixed_nested_and_spread(tmp_path: Path) -> None:

@@ -84,6 +84,19 @@ def test_borders_are_compared_image_by_image(study_a: Results) -> None:
     assert _number(row["change"]) == pytest.approx(last - first, abs=1e-3)
 
 
+def test_the_first_steps_are_those_of_the_curve(study_a: Results) -> None:
+    lines = t.early_table(study_a).splitlines()
+    split = [[cell.strip() for cell in line[1:-1].split("|")] for line in lines]
+    (_, _, *columns), _, (_, _, *raw), (_, _, *averaged), *_, truth = split
+    curve = study_a["euclidean"]["curve"]
+    points = {f"step {p['step']}": p for p in curve} | {"end": curve[-1]}
+    for column, *shown in zip(columns, raw, averaged, strict=True):
+        keys = ("colorfulness",) if column == "end" else ("raw_colorfulness", "colorfulness")
+        values = [float(cell) for cell in shown if cell]
+        assert values == pytest.approx([points[column][key] for key in keys], abs=0.051)
+    assert float(truth[-1]) == pytest.approx(curve[-1]["colorfulness_truth"], abs=0.051)
+
+
 def test_means_and_deviations_over_the_seeds(fruit: Results) -> None:
     rows = _rows(t.seeds_table(fruit, t.ABLATION_METRICS, 20))
     values = [
