@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 # The net whose failures are shown.
 _FAILING = "rebalanced-ours"
+# The nets that predict bins, beside the one that predicts ab.
+_CLASSIFICATION = ("unbalanced-onehot", "unbalanced", "rebalanced", "rebalanced-ours", "simplified")
 # No experiment of the list: a run made again.
 _MADE_AGAIN = "simplified-smooth-ab-reproduced"
 _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
@@ -128,6 +130,9 @@ def _tables(runs: Results) -> dict[str, str]:
         ),
         "study-a-seeds": t.seeds_table(of((*REPEATED, *REPEATED_SMOOTH))),
         "study-a-differences": t.differences_table(of(vehicles)),
+        "study-a-regression": t.differences_table(
+            of(vehicles), pairs=dict.fromkeys(_CLASSIFICATION, "euclidean")
+        ),
         "study-a-failures": failures.failures_table(_FAILING, runs[_FAILING]),
         "study-a-classes": failures.classes_table(_FAILING, runs[_FAILING]),
         "reproduction": t.metrics_table(

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from colorize.errors import DataError
 from colorize.report.cells import (
     COMPARED_METRICS,
@@ -24,13 +26,14 @@ from colorize.report.statistics import (
     difference,
     group_by_experiment,
     paired_difference,
+    same_images,
     shared_training,
     value_of,
 )
 
 ABLATION_METRICS = (*LABEL_METRICS, "rmse_ab", "psnr", "colorfulness")
 _LAST = ", last step"
-_EARLY_STEPS = (10, 20, 30, 50, 100, 150, 200, 250, 300)
+_EARLY_STEPS = (10, 20, 30, 40, 50, 60, 80, 90, 100, 150, 200, 300)
 _NULL = {"mean": "each image's own tint", "constant": "the best one color"}
 # What the truth itself would get.
 _TRUTH: dict[str, float | None] = {
@@ -75,20 +78,30 @@ def field_table(results: Results) -> str:
 
 def baselines_table(results: Results) -> str:
     """One row a model: its rebalanced AuC, that of its own answers given to other images, and the
-    gain, which is the evidence that it knows something; with the 95 % interval over the images.
+    gain, which is the evidence that it knows something; then how much larger that is than the gain
+    of its baseline on the same images. The 95 % intervals are over the images.
 
     Runs of which this was not measured are left out.
     """
-    metric, rows = "auc_rebalanced", []
-    for name, result in results.items():
-        shuffled = result["baselines"].get("shuffled")
-        if shuffled and metric in shuffled["images"]:
-            own, others = (test["images"][metric] for test in (result["test"], shuffled))
-            gain = paired_difference([a - b for a, b in zip(own, others, strict=True)])
-            cells = [cell(test, metric, spread=False) for test in (result["test"], shuffled)]
-            rows.append([name, *cells, interval(gain, metric)])
+    metric = "auc_rebalanced"
+    tests = {n: (r["test"], r["baselines"].get("shuffled")) for n, r in results.items()}
+    gains = {
+        name: np.subtract(*(test["images"][metric] for test in pair))
+        for name, pair in tests.items()
+        if pair[1] and metric in pair[1]["images"]
+    }
+    rows = []
+    for name, gain in gains.items():
+        cells = [cell(test, metric, spread=False) for test in tests[name]]
+        baseline = results[name]["experiment"]["baseline"]
+        more = ""
+        if baseline in gains and same_images(results[name], results[baseline]):
+            more = interval(paired_difference((gain - gains[baseline]).tolist()), metric)
+        rows.append([name, *cells, interval(paired_difference(gain.tolist()), metric), more])
     title = METRICS[metric].title
-    return table(["model", title, f"{title}, its answers shuffled", "gain"], rows)
+    return table(
+        ["model", title, f"{title}, its answers shuffled", "gain", "more than the baseline's"], rows
+    )
 
 
 def borders_table(results: Results) -> str:

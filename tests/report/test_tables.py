@@ -35,7 +35,7 @@ def _number(cell: str) -> float:
 def test_metrics_are_those_of_the_results(study_a: Results) -> None:
     rows = _rows(t.metrics_table(study_a)) | {}
     field = _rows(t.field_table(study_a))
-    assert {*study_a, "grey", "truth", "euclidean, last step"} <= rows.keys()
+    assert {*study_a, "grey", "truth", "simplified-smooth-ab, last step"} <= rows.keys()
     for name, result in study_a.items():
         for key in cells.ERROR_METRICS:
             cell, digits = rows[name][cells.METRICS[key].title], cells.METRICS[key].digits
@@ -149,6 +149,10 @@ def test_what_a_model_knows_beyond_its_answers_to_other_images(study_a: Results)
     gain -= shuffled["auc_rebalanced"]["value"]
     assert _number(cells_of["gain"]) == pytest.approx(100 * gain, abs=0.06)
     assert rows.keys() < study_a.keys(), "of further seeds there are no weights"
+    better, baseline = (rows[n] for n in ("simplified-smooth-ab", "rebalanced-ours-smooth-ab"))
+    more = _number(better["gain"]) - _number(baseline["gain"])
+    assert _number(better["more than the baseline's"]) == pytest.approx(more, abs=0.11)
+    assert cells_of["more than the baseline's"] == ""
     assert any(name.startswith("constant") for name in _rows(t.field_table(study_a)))
 
 
@@ -199,7 +203,7 @@ def test_the_table_of_experiments() -> None:
     trained = {"euclidean": load_results(paths.shipped_checkpoints() / "euclidean.json")}
     experiments = {name: vars(e) for name, e in EXPERIMENTS.items()}
     rows = _rows(t.experiments_table(experiments, trained))
-    assert rows["`euclidean`"]["trained"].startswith("bfloat16")
+    assert rows["`euclidean`"]["trained"] == "float32, weights last"
     assert rows["`simplified-final`"]["trained"] == "not trained yet"
     for name, experiment in EXPERIMENTS.items():
         assert rows[f"`{name}`"]["baseline"] == (experiment.baseline or "")
