@@ -20,6 +20,7 @@ from colorize.report.cells import METRICS
 from colorize.report.statistics import (
     Difference,
     Results,
+    difference,
     group_by_experiment,
     paired_difference,
     value_of,
@@ -217,15 +218,14 @@ def ablation_figure(results: Results, prefix: str) -> Figure:
     )
     panels = figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0]
     for axes, metric in zip(panels, metrics, strict=True):
-        for row, runs in enumerate(groups.values()):
-            changes = []
+        for row, (name, runs) in enumerate(groups.items()):
             for seed in runs.keys() & joint.keys():
                 value, other = (value_of(of[seed]["test"], metric) for of in (runs, joint))
                 if value is not None and other is not None:
-                    changes.append(value - other)
-                    axes.plot(METRICS[metric].factor * changes[-1], row, "x", color="k", ms=4)
-            if changes:
-                _draw_difference(axes, row, metric, paired_difference(changes))
+                    change = METRICS[metric].factor * (value - other)
+                    axes.plot(change, row, "x", color="k", ms=4)
+            if mean := difference(results, name, f"{prefix}-joint", metric):
+                _draw_difference(axes, row, metric, mean)
         _finish_differences(axes, metric, f"{prefix}-joint")
     panels[0].set_yticks(range(len(groups)), [name.removeprefix(f"{prefix}-") for name in groups])
     panels[0].invert_yaxis()

@@ -19,6 +19,7 @@ from colorize.errors import InputError
 from colorize.evaluation.examples import LabelledExample
 from colorize.report import figures as f
 from colorize.report.panels import comparison_grid, labelled_figure
+from colorize.report.statistics import difference
 
 Results = dict[str, dict[str, Any]]
 CENTERS = published_bin_centers()
@@ -46,7 +47,16 @@ def test_it_is_drawn_and_saved(name: str, tmp_path: Path, study_a: Results) -> N
 
 
 def test_the_ablation_is_drawn_and_saved(tmp_path: Path, fruit: Results) -> None:
-    _assert_drawn(f.ablation_figure(fruit, "ncd"), tmp_path)
+    figure = f.ablation_figure(fruit, "ncd")
+    _assert_drawn(figure, tmp_path)
+    errors = figure.axes[1]
+    names = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    drawn = {
+        line.get_segments()[0][0][1]: line.get_segments()[0][:, 0] for line in errors.collections
+    }
+    expected = difference(fruit, "ncd-bins", "ncd-joint", "rmse_ab")
+    assert expected is not None
+    assert drawn[names.index("bins")] == pytest.approx((expected.low, expected.high))
 
 
 def _assert_drawn(figure: Figure, folder: Path) -> None:
