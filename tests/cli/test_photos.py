@@ -29,6 +29,8 @@ from colorize import paths
 from colorize.cli import main
 from colorize.cli.console import put
 from colorize.models import EuclideanModel
+from colorize.models.fuse import fuse_conv_bn
+from colorize.models.hub import load_model
 from colorize.photo import record
 from colorize.photo.colorize import colorize_image
 from colorize.photo.files import read_photo
@@ -41,7 +43,7 @@ pytestmark = pytest.mark.usefixtures("light")
 def models(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Checkpoints: the default one, another, and one without temperature; none that is shipped."""
     monkeypatch.setattr(paths, "shipped_checkpoints", lambda: tmp_path / "shipped")
-    # The results are compared with those of colorize_image on the CPU, to the bit.
+    # The results are compared with those of the library on the CPU, to the bit.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     folder = home / "CHECKPOINTS"
@@ -64,6 +66,11 @@ def photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 PHOTOS = ["a.png", "b.jpg", "c.png"]
+
+
+def _colorize(photo: Any, model: str = "photo", **settings: Any) -> np.ndarray:
+    """The library's colors, by the net as the command has it: folding a batch norm rounds anew."""
+    return colorize_image(photo, fuse_conv_bn(load_model(model)), **settings)
 
 
 def _save(name: str, patch: int) -> None:
@@ -103,7 +110,7 @@ def _process(arguments: list[str], content: bytes = b"") -> subprocess.Completed
 
 def test_without_an_output_it_lies_beside_the_photo(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["b.jpg"]) == 0
-    np.testing.assert_array_equal(_pixels("b-color.png"), colorize_image("b.jpg", "photo"))
+    np.testing.assert_array_equal(_pixels("b-color.png"), _colorize("b.jpg", "photo"))
     assert _files() == ["a.png", "b-color.png", "b.jpg", "c.png"]
     assert main(["b.jpg", "out.jpg"]) == 1
     assert "-o out.jpg" in capsys.readouterr().err
@@ -114,12 +121,12 @@ def test_several_photos_into_a_folder(capsys: pytest.CaptureFixture[str]) -> Non
     written = [Path("new", "colored", f"{stem}.png") for stem in "abc"]
     assert capsys.readouterr().out.splitlines() == [str(path) for path in written]
     for photo, path in zip(PHOTOS, written, strict=True):
-        np.testing.assert_array_equal(_pixels(path), colorize_image(photo, "photo"))
+        np.testing.assert_array_equal(_pixels(path), _colorize(photo, "photo"))
 
 
 def test_options_reach_the_model(models: Path) -> None:
     red_and_blue = [(3, 4, (255, 0, 0)), (30, 31, (0, 0, 255))]
-    plain = colorize_image("a.png", "photo")
+    plain = _colorize("a.png", "photo")
     for arguments, expected in (
         (["--model", str(models / "other.safetensors"), "--device", "cpu"], {"model": "other"}),
         (["--temperature", "0"], {"temperature": 0.0}),
@@ -131,7 +138,7 @@ def test_options_reach_the_model(models: Path) -> None:
         assert main(["a.png", "-o", "out.png", "--overwrite", *arguments]) == 0
         settings: dict[str, Any] = {"model": "photo", **expected}
         colored = _pixels("out.png")
-        np.testing.assert_array_equal(colored, colorize_image("a.png", **settings))
+        np.testing.assert_array_equal(colored, _colorize("a.png", **settings))
         assert (colored != plain).any(), arguments
 
 
@@ -143,7 +150,7 @@ def test_a_mask_keeps_the_colors_of_a_region() -> None:
     command = ["a.png", "-o", "out.png", "--mask", "mask.png"]
     assert main(command) == 0
     np.testing.assert_array_equal(_pixels("out.png")[:, :10], photo[:, :10])
-    np.testing.assert_array_equal(_pixels("out.png"), colorize_image("a.png", "photo", mask=mask))
+    np.testing.assert_array_equal(_pixels("out.png"), _colorize("a.png", "photo", mask=mask))
     # Another mask in the file of that name is another setting.
     Image.fromarray(~mask).save("mask.png")
     assert main(command) == 0
@@ -155,7 +162,7 @@ def test_samples(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 0
     names = [f"out-{number}.png" for number in (1, 2, 3)]
     assert capsys.readouterr().out.splitlines() == names
-    expected = colorize_image("a.png", "photo", samples=3, seed=5)
+    expected = _colorize("a.png", "photo", samples=3, seed=5)
     np.testing.assert_array_equal(np.stack([_pixels(name) for name in names]), expected)
     # Only what is missing is written again, and it is the same image.
     stamp = Path("out-1.png").stat().st_mtime_ns
@@ -371,10 +378,10 @@ def test_two_photos_of_one_name_get_two_names(apart: bool) -> None:
             assert main([*command, "-o", "out"] if not apart else [*command, "-o", "out/"]) == 0
     assert _files("out") == ["a-1.png", "a-2.png", "a-3.png", "a.png"]
     for name, result in zip(photos, ["a", "a-2", "a-1", "a-3"], strict=True):
-        expected = colorize_image(name, "photo")
+        expected = _colorize(name, "photo")
         np.testing.assert_array_equal(_pixels(f"out/{result}.png"), expected)
     assert main(["a.png", "-o", "out/", "--samples", "2"]) == 0
-    np.testing.assert_array_equal(_pixels("out/a-1.png"), colorize_image("a-1.png", "photo"))
+    np.testing.assert_array_equal(_pixels("out/a-1.png"), _colorize("a-1.png", "photo"))
 
 
 def test_another_process_that_takes_the_name_meanwhile_loses_nothing(
@@ -389,7 +396,7 @@ def test_another_process_that_takes_the_name_meanwhile_loses_nothing(
     monkeypatch.setattr("colorize.photo.colorize.colorize_image", meanwhile)
     assert main(["a.png", "-o", "out/"]) == 0
     assert Path("out/a.png").read_bytes() == b"of another process"
-    np.testing.assert_array_equal(_pixels("out/a-2.png"), colorize_image("a.png", "photo"))
+    np.testing.assert_array_equal(_pixels("out/a-2.png"), _colorize("a.png", "photo"))
 
 
 def _change_photo() -> None:
@@ -419,7 +426,7 @@ def test_what_is_not_the_same_is_colored_anew(
     if change:
         change()
     assert main([*command, *more]) == 0
-    expected = colorize_image("a.png", **{"model": "photo", **settings})
+    expected = _colorize("a.png", **{"model": "photo", **settings})
     np.testing.assert_array_equal(_pixels("out/a.png"), expected)
     assert _files("out") == ["a.png", "c.png"]
 
@@ -428,7 +435,7 @@ def test_retrained_weights_color_anew(models: Path) -> None:
     assert main(["a.png"]) == 0
     tiny.save_tiny(models / "photo.safetensors", tiny.vivid_model(1))
     assert main(["a.png"]) == 0
-    np.testing.assert_array_equal(_pixels("a-color.png"), colorize_image("a.png", "other"))
+    np.testing.assert_array_equal(_pixels("a-color.png"), _colorize("a.png", "other"))
 
 
 def test_other_samples_are_another_draw(capsys: pytest.CaptureFixture[str]) -> None:
@@ -436,7 +443,7 @@ def test_other_samples_are_another_draw(capsys: pytest.CaptureFixture[str]) -> N
     capsys.readouterr()
     assert main(["a.png", "--samples", "3"]) == 0
     assert "a-color-4.png" in capsys.readouterr().err, "it is of the other draw"
-    expected = colorize_image("a.png", "photo", samples=3)
+    expected = _colorize("a.png", "photo", samples=3)
     names = [f"a-color-{number}.png" for number in (1, 2, 3)]
     np.testing.assert_array_equal(np.stack([_pixels(name) for name in names]), expected)
 
@@ -454,9 +461,7 @@ def test_the_users_files_are_no_results(photos: Path) -> None:
     assert {name: Path(name).read_bytes() for name in before} == before
     names = ["best/best/x.png", "best/x-2.png", "best/x.png", "x.jpg"]
     assert _files("album") == names
-    np.testing.assert_array_equal(
-        _pixels("album/best/x-2.png"), colorize_image("album/x.jpg", "photo")
-    )
+    np.testing.assert_array_equal(_pixels("album/best/x-2.png"), _colorize("album/x.jpg", "photo"))
     assert Path("c-color-2.png").is_file()
 
 
@@ -609,7 +614,7 @@ def test_a_folder_keeps_its_structure(
     assert main(["album", *(["-o", output] if output else [])]) == 0
     root = Path(output or "album-color")
     assert _files(root) == RESULTS and _files(album) == before
-    expected = colorize_image(album / "1907" / "may" / "three.tif", "photo")
+    expected = _colorize(album / "1907" / "may" / "three.tif", "photo")
     np.testing.assert_array_equal(_pixels(root / "1907/may/three.png"), expected)
     printed = capsys.readouterr()
     assert sorted(printed.out.splitlines()) == sorted(str(root / name) for name in RESULTS)
@@ -672,7 +677,7 @@ def test_patterns_that_the_shell_has_left(album: Path) -> None:
     # A name is a name first.
     _save("[ab].png", 90)
     assert main(["[ab].png", "-o", "one.png"]) == 0
-    np.testing.assert_array_equal(_pixels("one.png"), colorize_image("[ab].png", "photo"))
+    np.testing.assert_array_equal(_pixels("one.png"), _colorize("[ab].png", "photo"))
 
 
 # --- pipes and Ctrl-C --------------------------------------------------------------------------
@@ -693,7 +698,7 @@ def test_standard_input_to_standard_output() -> None:
 
 
 def test_every_way_through_a_pipe(monkeypatch: pytest.MonkeyPatch, capfdbinary: Any) -> None:
-    expected, content = colorize_image("b.jpg", "photo"), Path("b.jpg").read_bytes()
+    expected, content = _colorize("b.jpg", "photo"), Path("b.jpg").read_bytes()
 
     def run(arguments: list[str], given: bytes = content) -> int:
         monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(given)))
