@@ -130,6 +130,7 @@ STUDY_B_FOLDS: dict[str, Experiment] = by_name(
 """The questions of study B on fruit, each of which is tested once, with four times the steps."""
 FOLD_SEEDS = tuple(range(FOLDS))
 """Every experiment of ``STUDY_B_FOLDS`` is run with these."""
+
 STUDY_B_WOOF: dict[str, Experiment] = by_name(
     *(replace(run, scales=("small",)) for run in _main("woof", "woof")[:4])
 )

@@ -217,8 +217,6 @@ def early_table(results: Results) -> str:
                 values = [points.get(step, {}).get(key) for step in _EARLY_STEPS] + [end.get(key)]
                 cells = ["" if value is None else f"{value:.1f}" for value in values]
                 rows.append([name, weights, *cells])
-    if not rows:
-        return "Not measured yet: `python -m colorize train euclidean --early-steps 300`."
     rows.append(["truth", "", *[""] * len(_EARLY_STEPS), truth])
     return table(["model", "weights", *(f"step {step}" for step in _EARLY_STEPS), "end"], rows)
 
