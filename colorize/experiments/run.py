@@ -149,8 +149,9 @@ def differences(
     return different
 
 
-def command(experiment: ResolvedExperiment, precision: str = "float32") -> str:
-    """The command that trains an experiment as it is, at one of ``PRECISIONS``."""
+def command(experiment: ResolvedExperiment, options: FitOptions | None = None) -> str:
+    """The command that trains an experiment as it is, with the options that change its results."""
+    options = options or FitOptions()
     name, scale, recipe = experiment.name, experiment.scale, experiment.recipe
     words = [f"python -m colorize train {name} --scale {scale} --seed {experiment.seed}"]
     standard = get_experiment(name, scale).recipe
@@ -160,7 +161,11 @@ def command(experiment: ResolvedExperiment, precision: str = "float32") -> str:
         words.append(f"--epochs {recipe.epochs:g}")
     if recipe.freeze_batchnorm and not standard.freeze_batchnorm:
         words.append("--freeze-batchnorm")
-    words.append(f"--precision {precision}")
+    words.append(f"--precision {_PRECISION_OF[options.mixed_precision]}")
+    if options.accumulate != 1:
+        words.append(f"--accumulate {options.accumulate}")
+    if options.early_steps:
+        words.append(f"--early-steps {options.early_steps}")
     return " ".join(words)
 
 
@@ -197,14 +202,13 @@ def _train(
 def _describe_training(
     experiment: ResolvedExperiment, fitted: FitResult, options: FitOptions
 ) -> dict[str, Any]:
-    precision = _PRECISION_OF[options.mixed_precision]
     return {
         "experiment": asdict(experiment),
-        "command": command(experiment, precision),
+        "command": command(experiment, options),
         "steps": fitted.steps,
         "images_seen": fitted.steps * experiment.recipe.batch_size,
         "seconds": fitted.curve[-1]["seconds"],
-        "precision": precision,
+        "precision": _PRECISION_OF[options.mixed_precision],
         "curve": fitted.curve,
     }
 

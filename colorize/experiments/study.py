@@ -20,7 +20,7 @@ from colorize.experiments.study_a import (
     STUDY_A_SMOOTH,
     STUDY_A_VARIANTS,
 )
-from colorize.experiments.study_b import SEEDS, STUDY_B, STUDY_B_FOLDS
+from colorize.experiments.study_b import SEEDS, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF
 from colorize.models import Colorizer
 from colorize.models.checkpoint import load_checkpoint
 from colorize.training.config import FitOptions
@@ -93,7 +93,7 @@ def run_study_a(
 
 def data_sets(scale: str) -> list[str]:
     """Names of what DOWNLOADER brings for the studies at a scale: images, and ImageNet's prior."""
-    studies = (STUDY_A, STUDY_A_VARIANTS, STUDY_B, STUDY_B_FOLDS)
+    studies = (STUDY_A, STUDY_A_VARIANTS, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF)
     experiments = [experiment for study in studies for experiment in study.values()]
     names = {run.data.name for run in _at_scale(experiments, scale, 0)} - {"bundled"}
     return sorted({*names, "imagenet-prior"}) if names else []

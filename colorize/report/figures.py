@@ -203,7 +203,7 @@ def ablation_figure(results: Results, prefix: str) -> Figure:
     that were tested on others are left out.
 
     Args:
-        prefix: "ncd" or "dogs".
+        prefix: the subject: "ncd", "dogs", "fruit" or "woof".
     """
     groups = {
         name: {run["experiment"]["seed"]: run for run in runs}

@@ -103,6 +103,9 @@ def test_the_results_say_what_was_measured(quick: tuple[Path, dict[str, Any]]) -
     assert results["steps"] == n // 16 and results["images_seen"] == 16 * (n // 16)
     words = "train simplified --scale quick --seed 0 --epochs 1 --precision float32"
     assert results["command"].endswith(words)
+    otherwise = FitOptions(mixed_precision="bf16", accumulate=2, early_steps=20)
+    words = "--seed 0 --precision bfloat16 --accumulate 2 --early-steps 20"
+    assert r.command(get_experiment("simplified", "quick"), otherwise).endswith(words)
     assert results["curve"][-1]["step"] == results["steps"] and results["seconds"] > 0
     for name, part in vars(splits).items():
         assert results["data"][name]["images"] == len(part) > 0
