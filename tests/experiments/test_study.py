@@ -17,7 +17,7 @@ from colorize.evaluation.results import save_results
 from colorize.experiments import study as s
 from colorize.experiments.build import Splits, build_model
 from colorize.experiments.files import run_files
-from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
+from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
 from colorize.experiments.study_b import STUDY_B
 
 pytestmark = pytest.mark.usefixtures("light")
@@ -89,11 +89,12 @@ def test_results_that_come_with_the_project_are_shown_from_another_home(
     """COLORIZE_HOME may be an empty folder on Drive."""
     checkpoints = Path(__file__).parents[2] / "CHECKPOINTS"
     monkeypatch.setattr(paths, "shipped_checkpoints", lambda: checkpoints)
-    study = s.run_study("small", train=False, experiments=STUDY_A)
+    numbers_only = "simplified-patches-smooth-ab"
+    shown = {**STUDY_A, numbers_only: STUDY_A_SMOOTH[numbers_only]}
+    study = s.run_study("small", train=False, experiments=shown)
     assert study.results["euclidean"]["test"]["n"] == 812
     assert study.model("euclidean").config["width"] == 0.5
-    # Results and weights of one, only the results of the other.
-    assert list(study.models(["rebalanced-smooth-index", "unbalanced"])) == ["unbalanced"]
+    assert list(study.models([numbers_only, "unbalanced"])) == ["unbalanced"]
     assert not study.missing, "all nine were trained"
     # One that starts from another begins with the weights that come along.
     final = s.resolve(STUDY_A["simplified-final"], "small")
