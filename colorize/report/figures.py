@@ -228,7 +228,7 @@ def ablation_figure(results: Results, prefix: str) -> Figure:
                 _draw_difference(axes, row, metric, mean)
         _finish_differences(axes, metric, f"{prefix}-joint")
     panels[0].set_yticks(range(len(groups)), [name.removeprefix(f"{prefix}-") for name in groups])
-    panels[0].invert_yaxis()
+    panels[0].set_ylim(len(groups) - 0.5, -0.5)
     return figure
 
 
