@@ -146,9 +146,9 @@ def _tables(runs: Results) -> dict[str, str]:
         "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS), FOLD_SEEDS),
         "study-b-woof": _study_b("woof", of(STUDY_B_WOOF)),
     }
-    for prefix in SUBJECTS:
-        ablation = of([name for name in STUDY_B if name.startswith(prefix)])
-        tables[f"study-b-{prefix}"] = _study_b(prefix, ablation)
+    for subject in SUBJECTS:
+        ablation = of([name for name in STUDY_B if name.startswith(subject)])
+        tables[f"study-b-{subject}"] = _study_b(subject, ablation)
     return tables
 
 
@@ -160,21 +160,12 @@ def _photo_losses(runs: Results) -> str:
     return "\n\n".join((t.seeds_table(runs), t.protocol(runs), t.differences_table(runs)))
 
 
-def _study_b(prefix: str, runs: Results, seeds: Sequence[int] = SEEDS) -> str:
-    from colorize.report import tables as t
+def _study_b(subject: str, runs: Results, seeds: Sequence[int] = SEEDS) -> str:
+    from colorize.report.tables import ablation_tables
 
     if not runs:
-        return _not_trained(prefix, seeds)
-    parts = [
-        t.seeds_table(runs, t.ABLATION_METRICS, CLASSES[prefix]),
-        t.protocol(runs),
-        t.differences_table(runs, t.ABLATION_METRICS),
-    ]
-    pairs_of = TASK_PAIRS.get(prefix, ())
-    parts += [t.differences_table(runs, t.ABLATION_METRICS, pairs) for pairs in pairs_of]
-    if f"{prefix}-class-true" in runs:
-        parts.append(t.inputs_table(runs, f"{prefix}-class-true"))
-    return "\n\n".join(parts)
+        return _not_trained(subject, seeds)
+    return ablation_tables(runs, CLASSES[subject], TASK_PAIRS.get(subject, ()))
 
 
 def _not_trained(group: str, seeds: Sequence[int]) -> str:

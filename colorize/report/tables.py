@@ -221,6 +221,28 @@ def early_table(results: Results) -> str:
     return table(["model", "weights", *(f"step {step}" for step in _EARLY_STEPS), "end"], rows)
 
 
+def ablation_tables(
+    results: Results, classes: int, pairs: Sequence[Mapping[str, str | None]] = ()
+) -> str:
+    """All tables of one subject of study B: the means over the seeds with their protocol, the
+    differences from the baselines, and what each classifier makes of other colors.
+
+    Args:
+        classes: as of ``seeds_table``.
+        pairs: as of ``differences_table``, one more table each.
+    """
+    compared = (None, *pairs)
+    seen = [n for n, runs in group_by_experiment(results).items() if runs[0]["inputs"]]
+    return "\n\n".join(
+        (
+            seeds_table(results, ABLATION_METRICS, classes),
+            protocol(results),
+            *(differences_table(results, ABLATION_METRICS, each) for each in compared),
+            *(inputs_table(results, name) for name in seen),
+        )
+    )
+
+
 def inputs_table(results: Results, name: str) -> str:
     """What a classifier that was trained on true color makes of other colors, and beside it the one
     that was trained on grey, its baseline.

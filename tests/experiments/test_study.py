@@ -54,6 +54,11 @@ def test_a_study_has_only_the_experiments_of_its_scale() -> None:
     assert "simplified-patches" not in s.run_study_a("paper", train=False).experiments
 
 
+def test_the_data_sets_of_a_scale_are_those_of_its_experiments() -> None:
+    names = ["imagenet-prior", "imagewoof", "ncd", "tiny-imagenet"]
+    assert s.data_sets("small") == names and s.data_sets("quick") == []
+
+
 def test_a_study_trains_what_is_missing_once(
     home: Path, few: Splits, monkeypatch: pytest.MonkeyPatch
 ) -> None:
