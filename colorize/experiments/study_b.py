@@ -127,7 +127,7 @@ STUDY_B: dict[str, Experiment] = by_name(
 STUDY_B_FOLDS: dict[str, Experiment] = by_name(
     *_main("fruit", "fruit-folds"), _class_true("fruit", "fruit-folds", "color", "joint")
 )
-"""The questions of study B on fruit, each of which is tested once, with four times the steps."""
+"""The questions of study B on fruit, each of which is tested once, with four times the epochs."""
 FOLD_SEEDS = tuple(range(FOLDS))
 """Every experiment of ``STUDY_B_FOLDS`` is run with these."""
 
