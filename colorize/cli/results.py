@@ -38,6 +38,13 @@ if TYPE_CHECKING:
 _FAILING = "rebalanced-ours"
 # The nets that predict bins, beside the one that predicts ab.
 _CLASSIFICATION = ("unbalanced-onehot", "unbalanced", "rebalanced", "rebalanced-ours", "simplified")
+# All against the one without smoothing, whatever their own baselines are.
+_SMOOTHED = (
+    "rebalanced-smooth-index",
+    "rebalanced-smooth-ab-wide",
+    "rebalanced-smooth-ab",
+    "rebalanced-smooth-index-narrow",
+)
 # No experiment of the list: a run made again.
 _MADE_AGAIN = "simplified-smooth-ab-reproduced"
 _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
@@ -130,6 +137,9 @@ def _tables(runs: Results) -> dict[str, str]:
         ),
         "study-a-seeds": t.seeds_table(of((*REPEATED, *REPEATED_SMOOTH))),
         "study-a-differences": t.differences_table(of(vehicles)),
+        "study-a-smoothing": t.differences_table(
+            of(vehicles), pairs=dict.fromkeys(_SMOOTHED, "rebalanced")
+        ),
         "study-a-regression": t.differences_table(
             of(vehicles), pairs=dict.fromkeys(_CLASSIFICATION, "euclidean")
         ),
