@@ -137,8 +137,12 @@ def _tables(runs: Results) -> dict[str, str]:
         ),
         "study-a-seeds": t.seeds_table(of((*REPEATED, *REPEATED_SMOOTH))),
         "study-a-differences": t.differences_table(of(vehicles)),
-        "study-a-smoothing": t.differences_table(
-            of(vehicles), pairs=dict.fromkeys(_SMOOTHED, "rebalanced")
+        "study-a-smoothing": "\n\n".join(
+            t.differences_table(of(vehicles), pairs=pairs)
+            for pairs in (
+                dict.fromkeys(_SMOOTHED, "rebalanced"),
+                {"rebalanced-smooth-ab-wide": "rebalanced-smooth-ab"},
+            )
         ),
         "study-a-regression": t.differences_table(
             of(vehicles), pairs=dict.fromkeys(_CLASSIFICATION, "euclidean")
