@@ -161,7 +161,7 @@ def differences_table(
 
     Bold is what stands among all of the table by Benjamini and Hochberg; "=" marks an interval
     within the margin of no difference. Experiments without a baseline among the results are left
-    out.
+    out; a sentence says so where that is all of them.
 
     Args:
         pairs: experiment to baseline; None for each experiment's own.
@@ -194,6 +194,8 @@ def differences_table(
         for name, baseline in pairs.items()
         if baseline is not None and any((name, metric) in known for metric in metrics)
     ]
+    if not rows:
+        return "No experiment here has its baseline among the results."
     text = table(["experiment", "baseline", *titles(metrics)], rows)
     return (
         f"{text}\n\n{sum(stands.values())} of {len(stands)} differences stand by Benjamini and "

@@ -119,6 +119,7 @@ def test_differences_from_the_baseline(study_a: Results) -> None:
     cell = re.sub(r"[][,*=]", "", rows[name]["PSNR [dB]"])
     numbers = [float(part) for part in cell.split()]
     assert numbers == pytest.approx(list(expected or ())[:3], abs=0.01)
+    assert "|" not in t.differences_table({name: study_a[name]})
 
 
 def test_differences_that_stand_and_that_are_none(study_a: Results) -> None:
