@@ -179,7 +179,7 @@ def _study_b(subject: str, runs: Results, seeds: Sequence[int] = SEEDS) -> str:
 
     if not runs:
         return _not_trained(subject, seeds)
-    return ablation_tables(runs, CLASSES[subject], TASK_PAIRS.get(subject, ()))
+    return ablation_tables(runs, CLASSES["small"][subject], TASK_PAIRS.get(subject, ()))
 
 
 def _not_trained(group: str, seeds: Sequence[int]) -> str:

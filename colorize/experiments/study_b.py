@@ -17,8 +17,12 @@ SEEDS = (0, 1, 2)
 """Every experiment of the ablation is run with these."""
 
 SUBJECTS = {"ncd": "fruit", "dogs": "dogs"}
-CLASSES = {"ncd": 20, "dogs": 6, "fruit": 20, "woof": 10}
-"""How many the subjects have at small scale, for the level of chance."""
+CLASSES = {
+    "paper": {"ncd": 20, "dogs": 120, "fruit": 20},
+    "small": {"ncd": 20, "dogs": 6, "fruit": 20, "woof": 10},
+    "quick": {"ncd": 8},
+}
+"""How many the subjects have at each scale, for the level of chance."""
 
 
 def _run(prefix: str, preset: str, name: str, claim: str, **changes: Any) -> Experiment:

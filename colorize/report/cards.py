@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from colorize.report.statistics import Result
-from colorize.report.tables import field_table, hardware, metrics_table
+from colorize.report.tables import field_table, hardware, metrics_table, prior
 from colorize.storage import atomic_write
 
 TERMS = {
@@ -110,8 +110,7 @@ def _options(options: Mapping[str, Any]) -> str:
 def _prior(experiment: Mapping[str, Any]) -> str:
     if not experiment["prior"]:
         return "none, all colors count alike"
-    smoothing = f", smoothed over {experiment['smoothing']}" if experiment["smoothing"] else ""
-    return f"{experiment['prior']}{smoothing}; λ = {experiment['lam']}"
+    return f"{prior(experiment)}; λ = {experiment['lam']}"
 
 
 def _temperature(results: Result) -> str:

@@ -291,10 +291,7 @@ def experiments_table(experiments: Mapping[str, Mapping[str, Any]], results: Res
     """
     rows = []
     for name, experiment in experiments.items():
-        prior = experiment["prior"] or "none"
-        if experiment["smoothing"]:
-            prior += f", smoothed over {experiment['smoothing']} (σ {experiment['sigma']:g})"
-        cells = [experiment["baseline"] or "", f"{experiment['model']}; prior {prior}"]
+        cells = [experiment["baseline"] or "", f"{experiment['model']}; prior {prior(experiment)}"]
         rows.append([f"`{name}`", *cells, experiment["claim"], _state(results.get(name))])
     return table(["experiment", "baseline", "model and prior", "claim", "trained"], rows)
 
@@ -322,6 +319,14 @@ def protocol(results: Results, images: str | None = None, others: Results | None
             f"weights: {_names_by(nets, lambda run: run['experiment']['tested'])}",
         ]
     return f"{'; '.join([*parts, hardware(first['machine'])])}."
+
+
+def prior(experiment: Mapping[str, Any]) -> str:
+    """Name and smoothing of the prior of an experiment; "none" where it has none."""
+    if not experiment["smoothing"]:
+        return experiment["prior"] or "none"
+    sigma = f"(σ {experiment['sigma']:g})"
+    return f"{experiment['prior']}, smoothed over {experiment['smoothing']} {sigma}"
 
 
 def hardware(machine: Mapping[str, Any]) -> str:

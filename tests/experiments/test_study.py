@@ -15,10 +15,11 @@ from colorize import paths
 from colorize.errors import DataError
 from colorize.evaluation.results import save_results
 from colorize.experiments import study as s
-from colorize.experiments.build import Splits, build_model
+from colorize.experiments.build import Splits, build_model, load_splits
+from colorize.experiments.catalog import get_experiment
 from colorize.experiments.files import run_files
 from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
-from colorize.experiments.study_b import STUDY_B
+from colorize.experiments.study_b import CLASSES, STUDY_B
 
 pytestmark = pytest.mark.usefixtures("light")
 
@@ -57,6 +58,12 @@ def test_a_study_has_only_the_experiments_of_its_scale() -> None:
 def test_the_data_sets_of_a_scale_are_those_of_its_experiments() -> None:
     names = ["imagenet-prior", "imagewoof", "ncd", "tiny-imagenet"]
     assert s.data_sets("small") == names and s.data_sets("quick") == []
+
+
+def test_the_level_of_chance_is_that_of_the_classes_there_are() -> None:
+    splits = load_splits(get_experiment("ncd-joint", "quick"))
+    assert len(splits.train.classes) == CLASSES["quick"]["ncd"]
+    assert CLASSES["small"]["dogs"] == len(get_experiment("dogs-joint", "small").data.classes)
 
 
 def test_a_study_trains_what_is_missing_once(
