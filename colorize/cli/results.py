@@ -70,7 +70,7 @@ def results(arguments: list[str]) -> int:
             print(write_card(load_results(card.with_suffix(".json")), card))
     document = paths.home() / "docs" / "results.md"
     if document.is_file():
-        missing = {_FAILING, *STUDY_A_SMOOTH, *STUDY_B, *JOINT, "photo", _MADE_AGAIN} - runs.keys()
+        missing = {_FAILING, *STUDY_A_SMOOTH, *STUDY_B, *JOINT, *PHOTO_LOSSES, "photo", _MADE_AGAIN} - runs.keys()
         if missing:
             raise DataError(f"{document} needs the results of {', '.join(sorted(missing))}")
         print(write_tables(document, _tables(runs)))
@@ -121,6 +121,8 @@ def _tables(runs: Results) -> dict[str, str]:
     finals = of(final, [0])
     # The net beside which a final one is tested: as long on fewer classes, where that was trained.
     shorter = {n: next((o for o in vehicles[n].also_test if o in runs), None) for n in finals}
+    losses = of(PHOTO_LOSSES, PHOTO_LOSS_SEEDS)
+    losses_once = of(PHOTO_LOSSES, [0])
     tables = {
         "experiments": t.experiments_table({name: vars(e) for name, e in vehicles.items()}, runs),
         "study-a": _measured(once, runs),
@@ -156,7 +158,14 @@ def _tables(runs: Results) -> dict[str, str]:
         "photo-failures": failures.failures_table("photo", runs["photo"]),
         "photo": _measured({"photo": runs["photo"]}, runs),
         "photo-baselines": t.baselines_table({"photo": runs["photo"]}),
-        "photo-losses": _photo_losses(of(PHOTO_LOSSES, PHOTO_LOSS_SEEDS)),
+        "photo-losses": _measured(losses_once, runs),
+        "photo-losses-baselines": t.baselines_table(losses_once),
+        "photo-losses-borders": t.borders_table(losses_once),
+        "photo-losses-seeds": t.seeds_table(losses),
+        "photo-losses-differences": t.differences_table(losses),
+        "photo-losses-regression": t.differences_table(
+            losses, pairs=dict.fromkeys(list(PHOTO_LOSSES)[1:], "photo-euclidean")
+        ),
         "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS), FOLD_SEEDS),
         "study-b-woof": _study_b("woof", of(STUDY_B_WOOF)),
     }
@@ -164,14 +173,6 @@ def _tables(runs: Results) -> dict[str, str]:
         ablation = of([name for name in STUDY_B if name.startswith(subject)])
         tables[f"study-b-{subject}"] = _study_b(subject, ablation)
     return tables
-
-
-def _photo_losses(runs: Results) -> str:
-    from colorize.report import tables as t
-
-    if not runs:
-        return _not_trained("photo-losses", PHOTO_LOSS_SEEDS)
-    return "\n\n".join((t.seeds_table(runs), t.protocol(runs), t.differences_table(runs)))
 
 
 def _study_b(subject: str, runs: Results, seeds: Sequence[int] = SEEDS) -> str:
