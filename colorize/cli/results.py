@@ -70,7 +70,8 @@ def results(arguments: list[str]) -> int:
             print(write_card(load_results(card.with_suffix(".json")), card))
     document = paths.home() / "docs" / "results.md"
     if document.is_file():
-        missing = {_FAILING, *STUDY_A_SMOOTH, *STUDY_B, *JOINT, *PHOTO_LOSSES, "photo", _MADE_AGAIN} - runs.keys()
+        needed = {_FAILING, *STUDY_A_SMOOTH, *STUDY_B, *JOINT, *PHOTO_LOSSES, "photo", _MADE_AGAIN}
+        missing = needed - runs.keys()
         if missing:
             raise DataError(f"{document} needs the results of {', '.join(sorted(missing))}")
         print(write_tables(document, _tables(runs)))
