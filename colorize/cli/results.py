@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 from colorize import paths
 from colorize.errors import DataError
 from colorize.experiments.catalog import get_experiment
-from colorize.experiments.photo_losses import PHOTO_LOSS_SEEDS, PHOTO_LOSSES
+from colorize.experiments.photo_losses import PHOTO_LOSS_PAIRS, PHOTO_LOSS_SEEDS, PHOTO_LOSSES
 from colorize.experiments.presets import SCALES, TINY_DOGS, TINY_VEHICLES
 from colorize.experiments.study_a import (
     REPEATED,
     REPEATED_SMOOTH,
     STUDY_A,
+    STUDY_A_JUDGED,
+    STUDY_A_PAIRS,
     STUDY_A_SMOOTH,
     STUDY_A_VARIANTS,
 )
@@ -36,15 +38,6 @@ if TYPE_CHECKING:
 
 # The net whose failures are shown.
 _FAILING = "rebalanced-ours"
-# The nets that predict bins, beside the one that predicts ab.
-_CLASSIFICATION = ("unbalanced-onehot", "unbalanced", "rebalanced", "rebalanced-ours", "simplified")
-# All against the one without smoothing, whatever their own baselines are.
-_SMOOTHED = (
-    "rebalanced-smooth-index",
-    "rebalanced-smooth-ab-wide",
-    "rebalanced-smooth-ab",
-    "rebalanced-smooth-index-narrow",
-)
 # No experiment of the list: a run made again.
 _MADE_AGAIN = "simplified-smooth-ab-reproduced"
 _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
@@ -120,8 +113,6 @@ def _tables(runs: Results) -> dict[str, str]:
     final = [name for name in vehicles if "-final" in name]
     once = of([name for name in vehicles if name not in final], [0])
     finals = of(final, [0])
-    # The net beside which a final one is tested: as long on fewer classes, where that was trained.
-    shorter = {n: next((o for o in vehicles[n].also_test if o in runs), None) for n in finals}
     losses = of(PHOTO_LOSSES, PHOTO_LOSS_SEEDS)
     losses_once = of(PHOTO_LOSSES, [0])
     tables = {
@@ -134,22 +125,7 @@ def _tables(runs: Results) -> dict[str, str]:
         "study-a-subjects": failures.subjects_table(
             finals, {"vehicles": TINY_VEHICLES, "dogs": TINY_DOGS}
         ),
-        "study-a-longer": t.differences_table(of(vehicles), pairs=shorter),
-        "study-a-headline": t.differences_table(
-            of(vehicles), pairs=dict.fromkeys((n for n in final if n in runs), "euclidean")
-        ),
         "study-a-seeds": t.seeds_table(of((*REPEATED, *REPEATED_SMOOTH))),
-        "study-a-differences": t.differences_table(of(vehicles)),
-        "study-a-smoothing": "\n\n".join(
-            t.differences_table(of(vehicles), pairs=pairs)
-            for pairs in (
-                dict.fromkeys(_SMOOTHED, "rebalanced"),
-                {"rebalanced-smooth-ab-wide": "rebalanced-smooth-ab"},
-            )
-        ),
-        "study-a-regression": t.differences_table(
-            of(vehicles), pairs=dict.fromkeys(_CLASSIFICATION, "euclidean")
-        ),
         "study-a-failures": failures.failures_table(_FAILING, runs[_FAILING]),
         "study-a-classes": failures.classes_table(_FAILING, runs[_FAILING]),
         "reproduction": t.metrics_table(
@@ -160,16 +136,16 @@ def _tables(runs: Results) -> dict[str, str]:
         "photo": _measured({"photo": runs["photo"]}, runs),
         "photo-baselines": t.baselines_table({"photo": runs["photo"]}),
         "photo-losses": _measured(losses_once, runs),
-        "photo-losses-baselines": t.baselines_table(losses_once),
+        "photo-losses-baselines": t.baselines_table(losses),
         "photo-losses-borders": t.borders_table(losses_once),
         "photo-losses-seeds": t.seeds_table(losses),
-        "photo-losses-differences": t.differences_table(losses),
-        "photo-losses-regression": t.differences_table(
-            losses, pairs=dict.fromkeys(list(PHOTO_LOSSES)[1:], "photo-euclidean")
-        ),
+        "photo-losses-differences": t.differences_table(losses, pairs=PHOTO_LOSS_PAIRS),
         "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS), FOLD_SEEDS),
         "study-b-woof": _study_b("woof", of(STUDY_B_WOOF)),
     }
+    for question, pairs in STUDY_A_PAIRS.items():
+        text = t.differences_table(of(vehicles), pairs=pairs, among=STUDY_A_JUDGED)
+        tables[f"study-a-{question}"] = text
     for subject in SUBJECTS:
         ablation = of([name for name in STUDY_B if name.startswith(subject)])
         tables[f"study-b-{subject}"] = _study_b(subject, ablation)

@@ -7,6 +7,7 @@ where nets may learn more.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import chain
 
 from colorize.experiments.experiment import Experiment, by_name
 from colorize.experiments.study_a import STUDY_A, STUDY_A_VARIANTS
@@ -49,3 +50,14 @@ PHOTO_LOSSES: dict[str, Experiment] = by_name(
         )
     )
 )
+
+PHOTO_LOSS_PAIRS = list(
+    dict.fromkeys(
+        chain.from_iterable(
+            ((name, experiment.baseline), (name, "photo-euclidean"))
+            for name, experiment in PHOTO_LOSSES.items()
+            if experiment.baseline
+        )
+    )
+)
+"""What is compared: each with its baseline and with regression."""

@@ -140,13 +140,13 @@ STUDY_B_WOOF: dict[str, Experiment] = by_name(
 )
 """Dogs at 128 px: coloring, classifying, and both at two weights of the label."""
 TASK_PAIRS = {
-    prefix: tuple(dict.fromkeys(both, f"{prefix}-{task}") for task in ("color", "class"))
+    prefix: tuple(tuple((name, f"{prefix}-{task}") for name in both) for task in ("color", "class"))
     for prefix, both in (
         ("fruit", ("fruit-joint", "fruit-alpha-1-30", "fruit-alpha-1-3")),
         ("woof", ("woof-joint", "woof-alpha-1-30")),
     )
 }
-"""By subject: the nets of both tasks, against the one that only colors and the one that only
+"""By subject: the nets of both tasks with the one that only colors, and with the one that only
 classifies."""
 
 JOINT = by_name(

@@ -113,6 +113,21 @@ def difference(results: Results, name: str, baseline: str, metric: str) -> Diffe
     )
 
 
+def mean_over_seeds(results: Results, name: str, metric: str) -> Difference:
+    """Mean of a metric of an experiment, with the interval as of ``difference``: what other test
+    images, and another training, would change.
+
+    Raises:
+        KeyError: when there is no such experiment.
+    """
+    tests = [run["test"] for run in group_by_experiment(results)[name]]
+    values = _values(tests, metric)
+    images = tests[0]["images"].get(metric, [])
+    variance, freedom = seed_variance(results, metric)
+    parts = [(_variance_of_mean(images), len(images) - 1), (variance / len(values), freedom)]
+    return _interval(statistics.fmean(values), parts)
+
+
 def seed_variance(results: Results, metric: str) -> tuple[float, int]:
     """Variance of a metric between trainings that differ by their seed only, pooled over the
     experiments that ran with several, and its degrees of freedom; 0 and 0 when none did.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,8 @@ from colorize.report.statistics import (
     decided,
     difference,
     group_by_experiment,
+    mean_over_seeds,
     paired_difference,
-    same_images,
     shared_training,
     value_of,
 )
@@ -77,31 +78,39 @@ def field_table(results: Results) -> str:
 
 
 def baselines_table(results: Results) -> str:
-    """One row a model: its rebalanced AuC, that of its own answers given to other images, and the
-    gain, which is the evidence that it knows something; then how much larger that is than the gain
-    of its baseline on the same images. The 95 % intervals are over the images.
+    """One row an experiment: its rebalanced AuC, that of its own answers given to other images, and
+    the gain, which is the evidence that it knows something; then how much larger that is than the
+    gain of its baseline on the same images. The 95 % intervals are as of ``difference``.
 
     Runs of which this was not measured are left out.
     """
     metric = "auc_rebalanced"
-    tests = {n: (r["test"], r["baselines"].get("shuffled")) for n, r in results.items()}
-    gains = {
-        name: np.subtract(*(test["images"][metric] for test in pair))
-        for name, pair in tests.items()
-        if pair[1] and metric in pair[1]["images"]
-    }
+    measured: dict[str, Any] = {}
+    for run, result in results.items():
+        test, others = result["test"], result["baselines"].get("shuffled")
+        if others and metric in others["images"]:
+            gain = np.subtract(test["images"][metric], others["images"][metric])
+            images = {**test["images"], "gain": gain.tolist()}
+            test = {**test, "images": images, "gain": {"mean": float(gain.mean())}}
+            measured[run] = {**result, "test": test}
     rows = []
-    for name, gain in gains.items():
-        cells = [cell(test, metric, spread=False) for test in tests[name]]
-        baseline = results[name]["experiment"]["baseline"]
-        more = ""
-        if baseline in gains and same_images(results[name], results[baseline]):
-            more = interval(paired_difference((gain - gains[baseline]).tolist()), metric)
-        rows.append([name, *cells, interval(paired_difference(gain.tolist()), metric), more])
+    for name, runs in group_by_experiment(measured).items():
+        baseline = runs[0]["experiment"]["baseline"]
+        more = difference(measured, name, baseline, "gain") if baseline else None
+        rows.append(
+            [
+                name,
+                str(len(runs)),
+                over_seeds([run["test"] for run in runs], metric),
+                over_seeds([run["baselines"]["shuffled"] for run in runs], metric),
+                interval(mean_over_seeds(measured, name, "gain"), metric),
+                interval(more, metric),
+            ]
+        )
     title = METRICS[metric].title
-    return table(
-        ["model", title, f"{title}, its answers shuffled", "gain", "more than the baseline's"], rows
-    )
+    shuffled = f"{title}, its answers shuffled"
+    header = ["experiment", "seeds", title, shuffled, "gain", "more than the baseline's"]
+    return table(header, rows)
 
 
 def borders_table(results: Results) -> str:
@@ -155,52 +164,59 @@ def seeds_table(
 def differences_table(
     results: Results,
     metrics: Sequence[str] = COMPARED_METRICS,
-    pairs: Mapping[str, str | None] | None = None,
+    pairs: Iterable[tuple[str, str]] | None = None,
+    among: Iterable[tuple[str, str]] = (),
 ) -> str:
-    """One row an experiment: its difference from its baseline, with the 95 % interval.
+    """One row a pair: the difference of an experiment from a baseline, with the 95 % interval.
 
-    Bold is what stands among all of the table by Benjamini and Hochberg; "=" marks an interval
-    within the margin of no difference. Experiments without a baseline among the results are left
+    Bold is what stands among all that is judged together, by Benjamini and Hochberg; "=" marks an
+    interval within the margin of no difference. Pairs that are not both among the results are left
     out; a sentence says so where that is all of them.
 
     Args:
-        pairs: experiment to baseline; None for each experiment's own.
+        pairs: experiment and baseline; None for each experiment with its own.
+        among: further pairs that are judged together with these and shown elsewhere.
     """
-    groups = group_by_experiment(results)
-    if pairs is None:
-        pairs = {name: runs[0]["experiment"]["baseline"] for name, runs in groups.items()}
+    shown = own_pairs(results) if pairs is None else list(pairs)
     changes = {
-        (name, metric): difference(results, name, baseline, metric)
-        for name, baseline in pairs.items()
-        if baseline is not None
+        (pair, metric): change
+        for pair in dict.fromkeys((*shown, *among))
         for metric in metrics
+        if (change := difference(results, *pair, metric)) is not None
     }
-    known = {key: change for key, change in changes.items() if change is not None}
-    stands = dict(zip(known, decided([change.p for change in known.values()]), strict=True))
+    stands = dict(zip(changes, decided([change.p for change in changes.values()]), strict=True))
 
-    def marked(name: str, metric: str) -> str:
-        change = known.get((name, metric))
+    def marked(pair: tuple[str, str], metric: str) -> str:
+        change = changes.get((pair, metric))
         if change is None:
             return ""
         text = interval(change, metric)
-        if stands[name, metric]:
+        if stands[pair, metric]:
             text = f"**{text}**"
-        shown = METRICS[metric]
-        reach = shown.factor * max(-change.low, change.high)
-        return f"{text} =" if reach <= shown.margin else text
+        measure = METRICS[metric]
+        reach = measure.factor * max(-change.low, change.high)
+        return f"{text} =" if reach <= measure.margin else text
 
+    known = [key for key in changes if key[0] in shown]
     rows = [
-        [name, baseline, *(marked(name, metric) for metric in metrics)]
-        for name, baseline in pairs.items()
-        if baseline is not None and any((name, metric) in known for metric in metrics)
+        [*pair, *(marked(pair, metric) for metric in metrics)]
+        for pair in shown
+        if any((pair, metric) in changes for metric in metrics)
     ]
     if not rows:
         return "No experiment here has its baseline among the results."
     text = table(["experiment", "baseline", *titles(metrics)], rows)
+    together = f", judged among {len(changes)} together" if len(changes) > len(known) else ""
     return (
-        f"{text}\n\n{sum(stands.values())} of {len(stands)} differences stand by Benjamini and "
-        "Hochberg at 5 % (bold)."
+        f"{text}\n\n{sum(stands[key] for key in known)} of {len(known)} differences stand by "
+        f"Benjamini and Hochberg at 5 % (bold){together}."
     )
+
+
+def own_pairs(results: Results) -> list[tuple[str, str]]:
+    """Each experiment with its own baseline, where it has one."""
+    baselines = {n: r[0]["experiment"]["baseline"] for n, r in group_by_experiment(results).items()}
+    return [(name, baseline) for name, baseline in baselines.items() if baseline is not None]
 
 
 def early_table(results: Results) -> str:
@@ -224,22 +240,23 @@ def early_table(results: Results) -> str:
 
 
 def ablation_tables(
-    results: Results, classes: int, pairs: Sequence[Mapping[str, str | None]] = ()
+    results: Results, classes: int, pairs: Sequence[Sequence[tuple[str, str]]] = ()
 ) -> str:
     """All tables of one subject of study B: the means over the seeds with their protocol, the
     differences from the baselines, and what each classifier makes of other colors.
 
     Args:
         classes: as of ``seeds_table``.
-        pairs: as of ``differences_table``, one more table each.
+        pairs: as of ``differences_table``, one more table each; all are judged together.
     """
-    compared = (None, *pairs)
+    compared = (own_pairs(results), *pairs)
+    judged = list(chain.from_iterable(compared))
     seen = [n for n, runs in group_by_experiment(results).items() if runs[0]["inputs"]]
     return "\n\n".join(
         (
             seeds_table(results, ABLATION_METRICS, classes),
             protocol(results),
-            *(differences_table(results, ABLATION_METRICS, each) for each in compared),
+            *(differences_table(results, ABLATION_METRICS, each, judged) for each in compared),
             *(inputs_table(results, name) for name in seen),
         )
     )

@@ -14,6 +14,7 @@ from colorize.report.statistics import (
     decided,
     difference,
     group_by_experiment,
+    mean_over_seeds,
     paired_difference,
     partial_rank_correlation,
     seed_variance,
@@ -76,6 +77,23 @@ def test_another_training_widens_the_interval(results: Results) -> None:
     variance, freedom = seed_variance(runs, "rmse_ab")
     assert freedom == 4
     assert variance == pytest.approx(np.mean([np.var(group, ddof=1) for group in groups]))
+
+
+def test_a_mean_is_as_uncertain_as_its_images_and_its_seeds(results: Results) -> None:
+    name = "simplified-smooth-ab"
+    one = results[name]["test"]["images"]["rmse_ab"]
+    alone = mean_over_seeds({name: results[name]}, name, "rmse_ab")
+    low, high = stats.ttest_1samp(one, 0).confidence_interval(0.95)
+    assert (alone.low, alone.high) == pytest.approx((low, high), abs=0.01)
+    runs = {f"{name}{end}": results[f"{name}{end}"] for end in ("", "-seed1", "-seed2")}
+    both = mean_over_seeds(runs, name, "rmse_ab")
+    assert both.high - both.low > alone.high - alone.low
+    for run in runs.values():
+        run["test"]["images"] = {}
+    seeds = [run["test"]["rmse_ab"]["mean"] for run in runs.values()]
+    found = mean_over_seeds(runs, name, "rmse_ab")
+    expected = stats.ttest_1samp(seeds, 0).confidence_interval(0.95)
+    assert (found.low, found.high) == pytest.approx(tuple(expected))
 
 
 def test_no_interval_where_nothing_tells_how_far_chance_goes(study_a: Results) -> None:

@@ -126,7 +126,7 @@ def test_differences_that_stand_and_that_are_none(study_a: Results) -> None:
     """A run against itself with a little noise, and with much added."""
     rng = np.random.default_rng(0)
     one = study_a["euclidean"]
-    pairs = {"same": "euclidean", "worse": "euclidean"}
+    pairs = [("same", "euclidean"), ("worse", "euclidean")]
     runs = {"euclidean": one}
     for name, added in (("same", 0.0), ("worse", 3.0)):
         runs[name] = copy.deepcopy(one)
