@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from colorize.errors import DataError
 from colorize.report.cells import (
     COMPARED_METRICS,
     ERROR_METRICS,
@@ -264,21 +263,19 @@ def ablation_tables(
 
 def inputs_table(results: Results, name: str) -> str:
     """What a classifier that was trained on true color makes of other colors, and beside it the one
-    that was trained on grey, its baseline.
+    that was trained on grey, its baseline; a sentence where not all seeds of that are trained.
 
     Args:
         name: of the experiment.
 
     Raises:
-        DataError: when one of the two was not trained.
+        KeyError: when it was not trained.
     """
     groups = group_by_experiment(results)
-    runs = groups.get(name)
-    if not runs:
-        raise DataError(f"There are no results of {name}; train it first")
+    runs = groups[name]
     baseline = runs[0]["experiment"]["baseline"]
     if len(groups.get(baseline, [])) != len(runs):
-        raise DataError(f"There are no results of {baseline} with all seeds; train it first")
+        return f"`{name}` has no table: train `{baseline}` with the same {len(runs)} seeds."
     on_grey = [run["test"] for run in groups[baseline]]
 
     def against(tests: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]]) -> str:
