@@ -141,6 +141,27 @@ def test_differences_that_stand_and_that_are_none(study_a: Results) -> None:
     assert "1 of 2" in text
 
 
+def test_a_difference_is_judged_with_those_of_other_tables(study_a: Results) -> None:
+    """p = 0.036 stands alone, and not beside another that is none."""
+    one = study_a["euclidean"]
+    values = np.array(one["test"]["images"]["rmse_ab"])
+    noise = np.random.default_rng(0).normal(size=len(values))
+    noise = (noise - noise.mean()) / noise.std(ddof=1)
+    runs = {"euclidean": one}
+    for name, t_value in (("slight", 2.1), ("none", 0.0)):
+        runs[name] = copy.deepcopy(one)
+        runs[name]["experiment"]["name"] = name
+        test = runs[name]["test"]
+        test["images"]["rmse_ab"] = (values + noise + t_value / len(values) ** 0.5).tolist()
+        test["rmse_ab"]["mean"] = float(np.mean(test["images"]["rmse_ab"]))
+    one["test"]["rmse_ab"]["mean"] = float(values.mean())
+    slight, none = ("slight", "euclidean"), ("none", "euclidean")
+    alone = t.differences_table(runs, ["rmse_ab"], [slight])
+    together = t.differences_table(runs, ["rmse_ab"], [slight], among=[slight, none])
+    assert "**" in alone and "**" not in together
+    assert "0 of 1" in together and "among 2 together" in together
+
+
 def test_what_a_model_knows_beyond_its_answers_to_other_images(study_a: Results) -> None:
     shuffled = study_a["euclidean"]["baselines"]["shuffled"]
     rows = _rows(t.baselines_table(study_a))
