@@ -13,13 +13,13 @@ from colorize.experiments.catalog import get_experiment
 from colorize.experiments.photo_losses import PHOTO_LOSS_PAIRS, PHOTO_LOSS_SEEDS, PHOTO_LOSSES
 from colorize.experiments.presets import SCALES, TINY_DOGS, TINY_VEHICLES
 from colorize.experiments.study_a import (
+    FINALS,
     REPEATED,
     REPEATED_SMOOTH,
-    STUDY_A,
+    STUDY_A_ALL,
     STUDY_A_JUDGED,
     STUDY_A_PAIRS,
     STUDY_A_SMOOTH,
-    STUDY_A_VARIANTS,
 )
 from colorize.experiments.study_b import (
     CLASSES,
@@ -109,14 +109,14 @@ def _tables(runs: Results) -> dict[str, str]:
         wanted = [get_experiment(name, "small", seed).run for seed in seeds for name in names]
         return {run: runs[run] for run in wanted if run in runs}
 
-    vehicles = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_A_SMOOTH}
-    final = [name for name in vehicles if "-final" in name]
-    once = of([name for name in vehicles if name not in final], [0])
-    finals = of(final, [0])
+    once = of([name for name in STUDY_A_ALL if name not in FINALS], [0])
+    finals = of(FINALS, [0])
     losses = of(PHOTO_LOSSES, PHOTO_LOSS_SEEDS)
     losses_once = of(PHOTO_LOSSES, [0])
     tables = {
-        "experiments": t.experiments_table({name: vars(e) for name, e in vehicles.items()}, runs),
+        "experiments": t.experiments_table(
+            {name: vars(e) for name, e in STUDY_A_ALL.items()}, runs
+        ),
         "study-a": _measured(once, runs),
         "study-a-baselines": t.baselines_table({**once, **finals}),
         "study-a-borders": t.borders_table({**once, **finals}),
@@ -144,7 +144,7 @@ def _tables(runs: Results) -> dict[str, str]:
         "study-b-woof": _study_b("woof", of(STUDY_B_WOOF)),
     }
     for question, pairs in STUDY_A_PAIRS.items():
-        text = t.differences_table(of(vehicles), pairs=pairs, among=STUDY_A_JUDGED)
+        text = t.differences_table(of(STUDY_A_ALL), pairs=pairs, among=STUDY_A_JUDGED)
         tables[f"study-a-{question}"] = text
     for subject in SUBJECTS:
         ablation = of([name for name in STUDY_B if name.startswith(subject)])

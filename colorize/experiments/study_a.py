@@ -181,8 +181,10 @@ STUDY_A_SMOOTH: dict[str, Experiment] = by_name(
 REPEATED_SMOOTH = ("rebalanced-ours-smooth-ab", "simplified-smooth-ab")
 """Of these, those that were trained with all ``SEEDS``."""
 
-_ALL = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_A_SMOOTH}
-_FINALS = [name for name in _ALL if "-final" in name]
+STUDY_A_ALL = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_A_SMOOTH}
+"""All of study A, in this order."""
+FINALS = [name for name in STUDY_A_ALL if "-final" in name]
+"""Those that are trained and tested on dogs too."""
 _ONCE_SMOOTHED = (
     "rebalanced-smooth-index",
     "rebalanced-smooth-ab-wide",
@@ -191,15 +193,15 @@ _ONCE_SMOOTHED = (
 )
 
 STUDY_A_PAIRS: dict[str, list[tuple[str, str]]] = {
-    "differences": [(name, e.baseline) for name, e in _ALL.items() if e.baseline],
+    "differences": [(name, e.baseline) for name, e in STUDY_A_ALL.items() if e.baseline],
     "smoothing": [
         *((name, "rebalanced") for name in _ONCE_SMOOTHED),
         ("rebalanced-smooth-ab-wide", "rebalanced-smooth-ab"),
         ("rebalanced-smooth-index", "rebalanced-smooth-index-narrow"),
     ],
     "regression": [(name, "euclidean") for name in ("unbalanced-onehot", *REPEATED[1:])],
-    "longer": [(n, o) for n in _FINALS for o in _ALL[n].also_test if o != "euclidean"],
-    "headline": [(name, "euclidean") for name in _FINALS],
+    "longer": [(n, o) for n in FINALS for o in STUDY_A_ALL[n].also_test if o != "euclidean"],
+    "headline": [(name, "euclidean") for name in FINALS],
 }
 """What is compared, by question: experiment and baseline."""
 STUDY_A_JUDGED = list(chain.from_iterable(STUDY_A_PAIRS.values()))
