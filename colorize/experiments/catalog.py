@@ -6,13 +6,11 @@ from colorize.errors import InputError
 from colorize.experiments.experiment import Experiment, ResolvedExperiment, resolve
 from colorize.experiments.photo_losses import PHOTO_LOSSES
 from colorize.experiments.photo_model import PHOTO
-from colorize.experiments.study_a import STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
+from colorize.experiments.study_a import STUDY_A_ALL
 from colorize.experiments.study_b import JOINT, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF
 
 EXPERIMENTS: dict[str, Experiment] = {
-    **STUDY_A,
-    **STUDY_A_VARIANTS,
-    **STUDY_A_SMOOTH,
+    **STUDY_A_ALL,
     **STUDY_B,
     **STUDY_B_FOLDS,
     **STUDY_B_WOOF,

@@ -10,7 +10,7 @@ from dataclasses import replace
 from itertools import chain
 
 from colorize.experiments.experiment import Experiment, by_name
-from colorize.experiments.study_a import STUDY_A, STUDY_A_VARIANTS
+from colorize.experiments.study_a import STUDY_A_ALL
 
 PHOTO_LOSS_SEEDS = (0, 1)
 """Every one of ``PHOTO_LOSSES`` is run with these."""
@@ -37,7 +37,7 @@ def _on_photos(experiment: Experiment) -> Experiment:
 
 PHOTO_LOSSES: dict[str, Experiment] = by_name(
     *(
-        _on_photos({**STUDY_A, **STUDY_A_VARIANTS}[name])
+        _on_photos(STUDY_A_ALL[name])
         for name in (
             "euclidean",
             "unbalanced-onehot",
