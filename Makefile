@@ -42,7 +42,7 @@ TRAIN = $(BIN)/python -m colorize train --scale $(SCALE) --precision $(PRECISION
 # quick scale there are neither folds of fruit nor dogs. The final nets are tested beside the longer ones.
 experiments: $(STAMP)
 	status=0; \
-	$(TRAIN) simplified study-a-variants study-a rebalanced-smooth-ab $(if $(DATA),--data "$(DATA)") || status=$$?; \
+	$(TRAIN) simplified study-a-variants study-a $(if $(DATA),--data "$(DATA)") || status=$$?; \
 	$(TRAIN) study-a-repeated --seed 1 2 $(if $(DATA),--data "$(DATA)") || status=$$?; \
 	$(if $(filter quick,$(SCALE)),$(TRAIN) ncd || status=$$?;, \
 	$(TRAIN) fruit --seed 0 1 2 3 4 $(if $(FRUIT),--data "$(FRUIT)") || status=$$?; \

@@ -15,11 +15,9 @@ from colorize.experiments.presets import SCALES, TINY_DOGS, TINY_VEHICLES
 from colorize.experiments.study_a import (
     FINALS,
     REPEATED,
-    REPEATED_SMOOTH,
     STUDY_A_ALL,
     STUDY_A_JUDGED,
     STUDY_A_PAIRS,
-    STUDY_A_SMOOTH,
 )
 from colorize.experiments.study_b import (
     CLASSES,
@@ -39,7 +37,7 @@ if TYPE_CHECKING:
 # The net whose failures are shown.
 _FAILING = "rebalanced-ours"
 # No experiment of the list: a run made again.
-_MADE_AGAIN = "simplified-smooth-ab-reproduced"
+_MADE_AGAIN = "simplified-patches-reproduced"
 _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
 
 
@@ -63,7 +61,7 @@ def results(arguments: list[str]) -> int:
             print(write_card(load_results(card.with_suffix(".json")), card))
     document = paths.home() / "docs" / "results.md"
     if document.is_file():
-        needed = {_FAILING, *STUDY_A_SMOOTH, *STUDY_B, *JOINT, *PHOTO_LOSSES, "photo", _MADE_AGAIN}
+        needed = {_FAILING, *STUDY_B, *JOINT, *PHOTO_LOSSES, "photo", _MADE_AGAIN}
         missing = needed - runs.keys()
         if missing:
             raise DataError(f"{document} needs the results of {', '.join(sorted(missing))}")
@@ -118,18 +116,18 @@ def _tables(runs: Results) -> dict[str, str]:
             {name: vars(e) for name, e in STUDY_A_ALL.items()}, runs
         ),
         "study-a": _measured(once, runs),
-        "study-a-baselines": t.baselines_table({**once, **finals}),
+        "study-a-baselines": t.baselines_table(of(STUDY_A_ALL)),
         "study-a-borders": t.borders_table({**once, **finals}),
         "study-a-early": t.early_table(once),
         "study-a-final": _measured(finals, runs),
         "study-a-subjects": failures.subjects_table(
             finals, {"vehicles": TINY_VEHICLES, "dogs": TINY_DOGS}
         ),
-        "study-a-seeds": t.seeds_table(of((*REPEATED, *REPEATED_SMOOTH))),
+        "study-a-seeds": t.seeds_table(of(REPEATED)),
         "study-a-failures": failures.failures_table(_FAILING, runs[_FAILING]),
         "study-a-classes": failures.classes_table(_FAILING, runs[_FAILING]),
         "reproduction": t.metrics_table(
-            {name: runs[name] for name in ("simplified-smooth-ab", _MADE_AGAIN)}
+            {name: runs[name] for name in ("simplified-patches", _MADE_AGAIN)}
         ),
         "joint": _measured(of(["joint-ncd"]), runs),
         "photo-failures": failures.failures_table("photo", runs["photo"]),

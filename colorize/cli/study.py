@@ -15,7 +15,7 @@ from colorize.experiments.catalog import EXPERIMENTS, get_experiment
 from colorize.experiments.experiment import ResolvedExperiment
 from colorize.experiments.photo_losses import PHOTO_LOSSES
 from colorize.experiments.presets import PRECISIONS, RECIPES, SCALES
-from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
+from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_VARIANTS
 from colorize.experiments.study_b import STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF, SUBJECTS
 from colorize.training.config import FitOptions
 
@@ -23,7 +23,6 @@ GROUPS = {
     "all": tuple(EXPERIMENTS),
     "study-a": tuple(STUDY_A),
     "study-a-variants": tuple(STUDY_A_VARIANTS),
-    "study-a-smooth": tuple(STUDY_A_SMOOTH),
     "study-a-repeated": REPEATED,
     "study-b": tuple(STUDY_B),
     "fruit": tuple(STUDY_B_FOLDS),

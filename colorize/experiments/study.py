@@ -13,13 +13,7 @@ from colorize.experiments.build import Splits, load_splits
 from colorize.experiments.experiment import Experiment, ResolvedExperiment, resolve
 from colorize.experiments.files import finished_files, tested_weights
 from colorize.experiments.run import command, run_experiment
-from colorize.experiments.study_a import (
-    REPEATED,
-    REPEATED_SMOOTH,
-    STUDY_A,
-    STUDY_A_SMOOTH,
-    STUDY_A_VARIANTS,
-)
+from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_ALL
 from colorize.experiments.study_b import SEEDS, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF
 from colorize.models import Colorizer
 from colorize.models.checkpoint import load_checkpoint
@@ -80,20 +74,17 @@ def run_study_a(
     options: FitOptions | None = None,
 ) -> Study:
     """All of study A, as ``run_study``: the nine experiments, then the variants, then other seeds
-    of those that are repeated. Of those with a smoothed prior, what was trained before.
+    of those that are repeated.
     """
-    runs = _at_scale((*STUDY_A.values(), *STUDY_A_VARIANTS.values()), scale, 0)
+    runs = _at_scale(STUDY_A_ALL.values(), scale, 0)
     repeated = [STUDY_A[name] for name in REPEATED]
-    if not train:
-        runs += _at_scale(STUDY_A_SMOOTH.values(), scale, 0)
-        repeated += [STUDY_A_SMOOTH[name] for name in REPEATED_SMOOTH]
     runs += [run for seed in SEEDS[1:] for run in _at_scale(repeated, scale, seed)]
     return _run(runs, root, train, options)
 
 
 def data_sets(scale: str) -> list[str]:
     """Names of what DOWNLOADER brings for the studies at a scale: images, and ImageNet's prior."""
-    studies = (STUDY_A, STUDY_A_VARIANTS, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF)
+    studies = (STUDY_A_ALL, STUDY_B, STUDY_B_FOLDS, STUDY_B_WOOF)
     experiments = [experiment for study in studies for experiment in study.values()]
     names = {run.data.name for run in _at_scale(experiments, scale, 0)} - {"bundled"}
     return sorted({*names, "imagenet-prior"}) if names else []

@@ -99,6 +99,20 @@ def _longer(name: str, init_from: str | None = None) -> Experiment:
 # by 14.1 ab units, 62 % by 0.64 indices and by 5 ab units.
 STUDY_A_VARIANTS: dict[str, Experiment] = by_name(
     replace(
+        STUDY_A["rebalanced"],
+        name="rebalanced-smooth-ab",
+        claim="Smoothing the prior over the ab plane does not hurt.",
+        smoothing="ab",
+        baseline="rebalanced",
+    ),
+    replace(
+        STUDY_A["rebalanced-ours"],
+        name="rebalanced-ours-smooth-ab",
+        claim="Smoothing the own prior over the ab plane does not hurt.",
+        smoothing="ab",
+        baseline="rebalanced-ours",
+    ),
+    replace(
         STUDY_A["rebalanced-smooth-index"],
         name="rebalanced-smooth-ab-wide",
         claim="Smoothed over the plane as strongly as the study did along the index.",
@@ -137,51 +151,7 @@ STUDY_A_VARIANTS: dict[str, Experiment] = by_name(
     ),
 )
 
-
-def _smooth(experiment: Experiment) -> Experiment:
-    """The same with the prior smoothed over the ab plane, as are all that it refers to."""
-
-    def smooth(name: str) -> str:
-        return name if name == "euclidean" else f"{name.removesuffix('-longer')}-smooth-ab"
-
-    start, baseline = experiment.init_from, experiment.baseline
-    return replace(
-        experiment,
-        name=smooth(experiment.name),
-        smoothing="ab",
-        baseline=smooth(baseline) if baseline else None,
-        init_from=smooth(start) if start else None,
-        also_test=tuple(dict.fromkeys(map(smooth, experiment.also_test))),
-        scales=("small",),
-    )
-
-
-# What was trained for study A first, with a prior that the study did not smooth. Between the final
-# nets and their baselines both classes and length change.
-STUDY_A_SMOOTH: dict[str, Experiment] = by_name(
-    replace(
-        STUDY_A["rebalanced"],
-        name="rebalanced-smooth-ab",
-        claim="Smoothing the prior over the ab plane does not hurt.",
-        smoothing="ab",
-        baseline="rebalanced",
-    ),
-    *map(
-        _smooth,
-        (
-            STUDY_A["rebalanced-ours"],
-            STUDY_A["simplified"],
-            STUDY_A["rebalanced-ours-final"],
-            STUDY_A["simplified-final"],
-            STUDY_A_VARIANTS["simplified-patches"],
-            STUDY_A_VARIANTS["simplified-paper-recipe"],
-        ),
-    ),
-)
-REPEATED_SMOOTH = ("rebalanced-ours-smooth-ab", "simplified-smooth-ab")
-"""Of these, those that were trained with all ``SEEDS``."""
-
-STUDY_A_ALL = {**STUDY_A, **STUDY_A_VARIANTS, **STUDY_A_SMOOTH}
+STUDY_A_ALL = {**STUDY_A, **STUDY_A_VARIANTS}
 """All of study A, in this order."""
 FINALS = [name for name in STUDY_A_ALL if "-final" in name]
 """Those that are trained and tested on dogs too."""

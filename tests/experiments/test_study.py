@@ -18,15 +18,13 @@ from colorize.experiments import study as s
 from colorize.experiments.build import Splits, build_model, load_splits
 from colorize.experiments.catalog import get_experiment
 from colorize.experiments.files import run_files
-from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_SMOOTH, STUDY_A_VARIANTS
+from colorize.experiments.study_a import REPEATED, STUDY_A, STUDY_A_ALL
 from colorize.experiments.study_b import CLASSES, STUDY_B
 
 pytestmark = pytest.mark.usefixtures("light")
 
 NAMES = [
-    *STUDY_A,
-    *(name for name, variant in STUDY_A_VARIANTS.items() if "quick" in variant.scales),
-    "rebalanced-smooth-ab",
+    *(name for name, experiment in STUDY_A_ALL.items() if "quick" in experiment.scales),
     *(f"{name}-seed{seed}" for seed in (1, 2) for name in REPEATED),
 ]
 
@@ -101,8 +99,8 @@ def test_results_that_come_with_the_project_are_shown_from_another_home(
     """COLORIZE_HOME may be an empty folder on Drive."""
     checkpoints = Path(__file__).parents[2] / "CHECKPOINTS"
     monkeypatch.setattr(paths, "shipped_checkpoints", lambda: checkpoints)
-    numbers_only = "simplified-patches-smooth-ab"
-    shown = {**STUDY_A, numbers_only: STUDY_A_SMOOTH[numbers_only]}
+    numbers_only = "ncd-color"
+    shown = {**STUDY_A, numbers_only: STUDY_B[numbers_only]}
     study = s.run_study("small", train=False, experiments=shown)
     assert study.results["euclidean"]["test"]["n"] == 812
     assert study.model("euclidean").config["width"] == 0.5

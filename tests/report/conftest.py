@@ -11,7 +11,6 @@ from colorize import paths
 from colorize.evaluation.results import load_results
 
 Results = dict[str, dict[str, Any]]
-SIMPLE = "simplified-smooth-ab"
 
 
 @pytest.fixture(scope="session")
@@ -29,7 +28,7 @@ def results(_committed: Results) -> Results:
 @pytest.fixture
 def study_a(results: Results) -> Results:
     """Four runs of study A, two of them of one experiment, on the same test images."""
-    names = ("euclidean", "unbalanced", "rebalanced-ours-smooth-ab", SIMPLE, f"{SIMPLE}-seed1")
+    names = ("euclidean", "unbalanced", "rebalanced-ours", "simplified", "simplified-seed1")
     return {name: results[name] for name in names}
 
 
