@@ -36,8 +36,6 @@ if TYPE_CHECKING:
 
 # The net whose failures are shown.
 _FAILING = "rebalanced-ours"
-# No experiment of the list: a run made again.
-_MADE_AGAIN = "simplified-patches-reproduced"
 _BEGIN, _END = "<!-- table {} -->", "<!-- end {} -->"
 
 
@@ -61,7 +59,7 @@ def results(arguments: list[str]) -> int:
             print(write_card(load_results(card.with_suffix(".json")), card))
     document = paths.home() / "docs" / "results.md"
     if document.is_file():
-        needed = {_FAILING, *STUDY_B, *JOINT, *PHOTO_LOSSES, "photo", _MADE_AGAIN}
+        needed = {_FAILING, *STUDY_B, *JOINT, *PHOTO_LOSSES, "photo"}
         missing = needed - runs.keys()
         if missing:
             raise DataError(f"{document} needs the results of {', '.join(sorted(missing))}")
@@ -103,7 +101,7 @@ def _tables(runs: Results) -> dict[str, str]:
     from colorize.report import tables as t
 
     def of(names: Iterable[str], seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
-        """The runs of experiments in their order; not those that were made again."""
+        """The runs of experiments in their order."""
         wanted = [get_experiment(name, "small", seed).run for seed in seeds for name in names]
         return {run: runs[run] for run in wanted if run in runs}
 
@@ -126,9 +124,6 @@ def _tables(runs: Results) -> dict[str, str]:
         "study-a-seeds": t.seeds_table(of(REPEATED)),
         "study-a-failures": failures.failures_table(_FAILING, runs[_FAILING]),
         "study-a-classes": failures.classes_table(_FAILING, runs[_FAILING]),
-        "reproduction": t.metrics_table(
-            {name: runs[name] for name in ("simplified-patches", _MADE_AGAIN)}
-        ),
         "joint": _measured(of(["joint-ncd"]), runs),
         "photo-failures": failures.failures_table("photo", runs["photo"]),
         "photo": _measured({"photo": runs["photo"]}, runs),
