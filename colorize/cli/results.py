@@ -105,6 +105,7 @@ def _tables(runs: Results) -> dict[str, str]:
         wanted = [get_experiment(name, "small", seed).run for seed in seeds for name in names]
         return {run: runs[run] for run in wanted if run in runs}
 
+    every_seed = of(STUDY_A_ALL)
     once = of([name for name in STUDY_A_ALL if name not in FINALS], [0])
     finals = of(FINALS, [0])
     losses = of(PHOTO_LOSSES, PHOTO_LOSS_SEEDS)
@@ -114,7 +115,7 @@ def _tables(runs: Results) -> dict[str, str]:
             {name: vars(e) for name, e in STUDY_A_ALL.items()}, runs
         ),
         "study-a": _measured(once, runs),
-        "study-a-baselines": t.baselines_table(of(STUDY_A_ALL)),
+        "study-a-baselines": t.baselines_table(every_seed),
         "study-a-borders": t.borders_table({**once, **finals}),
         "study-a-early": t.early_table(once),
         "study-a-final": _measured(finals, runs),
@@ -137,7 +138,7 @@ def _tables(runs: Results) -> dict[str, str]:
         "study-b-woof": _study_b("woof", of(STUDY_B_WOOF)),
     }
     for question, pairs in STUDY_A_PAIRS.items():
-        text = t.differences_table(of(STUDY_A_ALL), pairs=pairs, among=STUDY_A_JUDGED)
+        text = t.differences_table(every_seed, pairs=pairs, among=STUDY_A_JUDGED)
         tables[f"study-a-{question}"] = text
     for subject in SUBJECTS:
         ablation = of([name for name in STUDY_B if name.startswith(subject)])

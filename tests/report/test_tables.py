@@ -32,7 +32,7 @@ def _number(cell: str) -> float:
 
 
 def test_metrics_are_those_of_the_results(study_a: Results) -> None:
-    rows = _rows(t.metrics_table(study_a)) | {}
+    rows = _rows(t.metrics_table(study_a))
     field = _rows(t.field_table(study_a))
     assert rows.keys() > {*study_a, "grey", "truth"}
     for name, result in study_a.items():
@@ -64,6 +64,16 @@ def test_other_nets_on_the_same_images_have_rows(results: Results) -> None:
     rows = _rows(t.metrics_table({name: results[name]}))
     also = results[name]["also_tested"][other]["psnr"]["mean"]
     assert _number(rows[f"{other}, same images"]["PSNR [dB]"]) == pytest.approx(also, abs=0.01)
+
+
+def test_the_last_weights_have_a_row_where_others_were_tested(results: Results) -> None:
+    name, result = "joint-ncd", results["joint-ncd"]
+    # Here the best step was the last one.
+    assert f"{name}, last step" not in _rows(t.metrics_table({name: result}))
+    result["test_last"]["rmse_rgb"] = {"mean": 12.34, "std": 1.0}
+    rows = _rows(t.metrics_table({name: result}))
+    assert _number(rows[f"{name}, last step"]["RMSE RGB"]) == 12.34
+    assert _number(rows[name]["RMSE RGB"]) != 12.34
 
 
 def test_borders_are_compared_image_by_image(study_a: Results) -> None:
