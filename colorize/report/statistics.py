@@ -90,7 +90,7 @@ def difference(results: Results, name: str, baseline: str, metric: str) -> Diffe
 
     Where each seed has its own division of the images, the pairs are the runs of one seed.
     Otherwise the pairs are the test images, and the interval has a second part for another
-    training: the variance between seeds, pooled over the experiments that ran with several.
+    training, by ``seed_variance``.
 
     Returns:
         None where the two have no such metric of the same test images.
@@ -103,12 +103,12 @@ def difference(results: Results, name: str, baseline: str, metric: str) -> Diffe
     values, other_values = _values(tests, metric), _values(other_tests, metric)
     if not values or not other_values:
         return None
-    variance, freedom = seed_variance(results, metric)
+    seeds = [(runs, len(values)), (others, len(other_values))]
     return _interval(
         statistics.fmean(values) - statistics.fmean(other_values),
         [
             (_paired_variance(tests[0], other_tests[0], metric), tests[0]["n"] - 1),
-            (variance * (1 / len(values) + 1 / len(other_values)), freedom),
+            *_another_training(results, metric, seeds),
         ],
     )
 
@@ -120,25 +120,28 @@ def mean_over_seeds(results: Results, name: str, metric: str) -> Difference:
     Raises:
         KeyError: when there is no such experiment.
     """
-    tests = [run["test"] for run in group_by_experiment(results)[name]]
-    values = _values(tests, metric)
-    images = tests[0]["images"].get(metric, [])
-    variance, freedom = seed_variance(results, metric)
-    parts = [(_variance_of_mean(images), len(images) - 1), (variance / len(values), freedom)]
+    runs = group_by_experiment(results)[name]
+    values = _values([run["test"] for run in runs], metric)
+    images = runs[0]["test"]["images"].get(metric, [])
+    parts = [
+        (_variance_of_mean(images), len(images) - 1),
+        *_another_training(results, metric, [(runs, len(values))]),
+    ]
     return _interval(statistics.fmean(values), parts)
 
 
-def seed_variance(results: Results, metric: str) -> tuple[float, int]:
-    """Variance of a metric between trainings that differ by their seed only, pooled over the
-    experiments that ran with several, and its degrees of freedom; 0 and 0 when none did.
+def seed_variance(results: Results, metric: str, rebalanced: bool) -> tuple[float, int]:
+    """Variance of a metric between trainings that differ by their seed only, and its degrees of
+    freedom; 0 and 0 when no experiment ran with several seeds.
+
+    It is pooled over the experiments with rebalancing, or over those without: the colors of nets
+    that are rebalanced depend much more on the seed. Where none of the kind ran with several seeds
+    it is pooled over all.
     """
-    squares, freedom = 0.0, 0
-    for runs in group_by_experiment(results).values():
-        values = _values([run["test"] for run in runs], metric)
-        if len(values) > 1:
-            squares += (len(values) - 1) * statistics.variance(values)
-            freedom += len(values) - 1
-    return (squares / freedom, freedom) if freedom else (0.0, 0)
+    groups = list(group_by_experiment(results).values())
+    alike = [runs for runs in groups if _is_rebalanced(runs) == rebalanced]
+    variance, freedom = _pooled_variance(alike, metric)
+    return (variance, freedom) if freedom else _pooled_variance(groups, metric)
 
 
 def decided(p_values: Sequence[float]) -> list[bool]:
@@ -189,12 +192,37 @@ def _tests_of_same_images(
     runs: Sequence[Result], others: Sequence[Result], baseline: str
 ) -> tuple[list[Any], list[Any]]:
     """The tests of both; of ``baseline`` on the images of ``runs``, where it was tested there."""
-    if not runs:
+    if not runs or not others:
         return [], []
-    if others and same_images(runs[0], others[0]):
+    if same_images(runs[0], others[0]):
         return [run["test"] for run in runs], [other["test"] for other in others]
     also = runs[0]["also_tested"].get(baseline)
     return ([runs[0]["test"]], [also]) if also and "n" in also else ([], [])
+
+
+def _is_rebalanced(runs: Sequence[Result]) -> bool:
+    return runs[0]["experiment"]["prior"] is not None
+
+
+def _pooled_variance(groups: Sequence[Sequence[Result]], metric: str) -> tuple[float, int]:
+    """Variance within the groups, and its degrees of freedom."""
+    values = [_values([run["test"] for run in runs], metric) for runs in groups]
+    repeated = [group for group in values if len(group) > 1]
+    freedom = sum(len(group) - 1 for group in repeated)
+    squares = sum((len(group) - 1) * statistics.variance(group) for group in repeated)
+    return (squares / freedom, freedom) if freedom else (0.0, 0)
+
+
+def _another_training(
+    results: Results, metric: str, seeds: Sequence[tuple[Sequence[Result], int]]
+) -> list[tuple[float, int]]:
+    """Parts of a variance: what other seeds of these runs, of which so many count, would change."""
+    parts = []
+    for rebalanced in (False, True):
+        share = sum(1 / n for runs, n in seeds if _is_rebalanced(runs) == rebalanced)
+        variance, freedom = seed_variance(results, metric, rebalanced)
+        parts.append((variance * share, freedom))
+    return parts
 
 
 def _values(tests: Sequence[Mapping[str, Any]], metric: str) -> list[float]:

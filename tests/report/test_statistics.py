@@ -72,9 +72,22 @@ def test_another_training_widens_the_interval(results: Results) -> None:
     test = stats.ttest_ind(*groups)
     expected = (*test.confidence_interval(0.95), test.pvalue)
     assert tuple(_difference(runs, *names, "rmse_ab"))[1:] == pytest.approx(expected)
-    variance, freedom = seed_variance(runs, "rmse_ab")
-    assert freedom == 2
-    assert variance == pytest.approx(np.mean([np.var(group, ddof=1) for group in groups]))
+    pooled = np.mean([np.var(group, ddof=1) for group in groups])
+    # Neither net is without rebalancing: what is known of the others is used.
+    for rebalanced in (True, False):
+        assert seed_variance(runs, "rmse_ab", rebalanced) == (pytest.approx(pooled), 2)
+
+
+def test_nets_with_and_without_rebalancing_vary_apart(results: Results) -> None:
+    """Without values of single images it is Welch's test."""
+    names = ("simplified", "euclidean")
+    runs = {f"{n}{end}": results[f"{n}{end}"] for n in names for end in ("", "-seed1")}
+    for run in runs.values():
+        run["test"]["images"] = {}
+    groups = [[r["test"]["psnr"]["mean"] for r in g] for g in group_by_experiment(runs).values()]
+    test = stats.ttest_ind(*groups, equal_var=False)
+    expected = (*test.confidence_interval(0.95), test.pvalue)
+    assert tuple(_difference(runs, *names, "psnr"))[1:] == pytest.approx(expected)
 
 
 def test_a_mean_is_as_uncertain_as_its_images_and_its_seeds(results: Results) -> None:
