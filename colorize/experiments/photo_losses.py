@@ -59,5 +59,6 @@ PHOTO_LOSS_PAIRS = list(
             if experiment.baseline
         )
     )
-)
-"""What is compared: each with its baseline and with regression."""
+) + [("photo-rebalanced-smooth-ab-wide", "photo-rebalanced")]
+"""What is compared: each with its baseline and with regression, and the second way to smooth with
+no smoothing, as the first."""
