@@ -51,14 +51,15 @@ PHOTO_LOSSES: dict[str, Experiment] = by_name(
     )
 )
 
-PHOTO_LOSS_PAIRS = list(
-    dict.fromkeys(
+PHOTO_LOSS_PAIRS = [
+    *dict.fromkeys(
         chain.from_iterable(
             ((name, experiment.baseline), (name, "photo-euclidean"))
             for name, experiment in PHOTO_LOSSES.items()
             if experiment.baseline
         )
-    )
-) + [("photo-rebalanced-smooth-ab-wide", "photo-rebalanced")]
+    ),
+    ("photo-rebalanced-smooth-ab-wide", "photo-rebalanced"),
+]
 """What is compared: each with its baseline and with regression, and the second way to smooth with
 no smoothing, as the first."""
