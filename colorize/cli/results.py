@@ -97,7 +97,7 @@ def _all_results(folder: Path) -> dict[str, Any]:
 
 def _tables(runs: Results) -> dict[str, str]:
     """The tables of the document by name, of the runs at small scale."""
-    from colorize.report import failures
+    from colorize.report import failures, temperature
     from colorize.report import tables as t
 
     def of(names: Iterable[str], seeds: Sequence[int] = SEEDS) -> dict[str, Any]:
@@ -116,7 +116,10 @@ def _tables(runs: Results) -> dict[str, str]:
         ),
         "study-a": _measured(once, runs),
         "study-a-baselines": t.baselines_table(every_seed),
-        "study-a-borders": t.borders_table({**once, **finals}),
+        "study-a-borders": temperature.borders_table({**once, **finals}),
+        "study-a-temperature": temperature.temperatures_table(
+            every_seed, [pair for pair in STUDY_A_JUDGED if pair[0] not in FINALS]
+        ),
         "study-a-early": t.early_table(once),
         "study-a-final": _measured(finals, runs),
         "study-a-subjects": failures.subjects_table(
@@ -131,7 +134,8 @@ def _tables(runs: Results) -> dict[str, str]:
         "photo-baselines": t.baselines_table({"photo": runs["photo"]}),
         "photo-losses": _measured(losses_once, runs),
         "photo-losses-baselines": t.baselines_table(losses),
-        "photo-losses-borders": t.borders_table(losses_once),
+        "photo-losses-borders": temperature.borders_table(losses_once),
+        "photo-losses-temperature": temperature.temperatures_table(losses, PHOTO_LOSS_PAIRS),
         "photo-losses-seeds": t.seeds_table(losses),
         "photo-losses-differences": t.differences_table(losses, pairs=PHOTO_LOSS_PAIRS),
         "study-b-fruit": _study_b("fruit", of(STUDY_B_FOLDS, FOLD_SEEDS), FOLD_SEEDS),

@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from scipy import stats
@@ -144,12 +144,16 @@ def seed_variance(results: Results, metric: str, rebalanced: bool) -> tuple[floa
     return (variance, freedom) if freedom else _pooled_variance(groups, metric)
 
 
-def decided(p_values: Sequence[float]) -> list[bool]:
-    """Which of many differences stand when 5 % of those that are named may be false: Benjamini and
-    Hochberg 1995. Those without a probability never do.
+def decided(p_values: Sequence[float], method: Literal["bh", "by"] = "bh") -> list[bool]:
+    """Which of many differences stand when 5 % of those that are named may be false. Those without
+    a probability never do.
+
+    Args:
+        method: ``bh``, Benjamini and Hochberg 1995; ``by``, Benjamini and Yekutieli 2001, which
+            holds however the differences depend on each other.
     """
     known = [p for p in p_values if not math.isnan(p)]
-    adjusted = iter(stats.false_discovery_control(known) if known else [])
+    adjusted = iter(stats.false_discovery_control(known, method=method) if known else [])
     return [not math.isnan(p) and bool(next(adjusted) <= 1 - _CONFIDENCE) for p in p_values]
 
 

@@ -112,31 +112,6 @@ def baselines_table(results: Results) -> str:
     return table(header, rows)
 
 
-def borders_table(results: Results) -> str:
-    """One row a model with a temperature: colorfulness and the sharpness of its color borders at
-    three of them, and the change from the highest to the lowest with the 95 % interval over the
-    images.
-
-    Runs of which this was not measured are left out.
-    """
-    metrics = ("colorfulness", "border_sharpness")
-    measured = {name: run["borders"] for name, run in results.items() if run["borders"]}
-    temperatures = [point["temperature"] for point in next(iter(measured.values()), [])]
-    header = ["model"]
-    for metric in metrics:
-        header += [f"{METRICS[metric].title}, T = {value:g}" for value in temperatures] + ["change"]
-    rows = []
-    for name, points in measured.items():
-        row = [name]
-        for metric in metrics:
-            first, last = (point["images"][metric] for point in (points[0], points[-1]))
-            change = paired_difference([b - a for a, b in zip(first, last, strict=True)])
-            row += [cell(point, metric, spread=False) for point in points]
-            row.append(interval(change, metric))
-        rows.append(row)
-    return table(header, rows)
-
-
 def seeds_table(
     results: Results, metrics: Sequence[str] = COMPARED_METRICS, classes: int | None = None
 ) -> str:
@@ -183,7 +158,9 @@ def differences_table(
         for metric in metrics
         if (change := difference(results, *pair, metric)) is not None
     }
-    stands = dict(zip(changes, decided([change.p for change in changes.values()]), strict=True))
+    p_values = [change.p for change in changes.values()]
+    stands = dict(zip(changes, decided(p_values), strict=True))
+    strictly = dict(zip(changes, decided(p_values, "by"), strict=True))
 
     def marked(pair: tuple[str, str], metric: str) -> str:
         change = changes.get((pair, metric))
@@ -208,7 +185,8 @@ def differences_table(
     together = f", judged among {len(changes)} together" if len(changes) > len(known) else ""
     return (
         f"{text}\n\n{sum(stands[key] for key in known)} of {len(known)} differences stand by "
-        f"Benjamini and Hochberg at 5 % (bold){together}."
+        f"Benjamini and Hochberg at 5 % (bold){together}; by Benjamini and Yekutieli, "
+        f"{sum(strictly[key] for key in known)}."
     )
 
 

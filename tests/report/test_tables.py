@@ -13,7 +13,7 @@ from colorize import paths
 from colorize.evaluation.results import load_results
 from colorize.experiments.catalog import EXPERIMENTS
 from colorize.experiments.presets import TINY_DOGS, TINY_VEHICLES
-from colorize.report import cards, cells, failures
+from colorize.report import cards, cells, failures, temperature
 from colorize.report import tables as t
 
 Results = dict[str, dict[str, Any]]
@@ -80,17 +80,32 @@ def test_borders_are_compared_image_by_image(study_a: Results) -> None:
     rng, name = np.random.default_rng(0), "unbalanced"
     points = [
         {
-            "temperature": temperature,
+            "temperature": value,
             "images": (images := {m: rng.random(50) for m in ("colorfulness", "border_sharpness")}),
             **{metric: {"mean": values.mean()} for metric, values in images.items()},
         }
-        for temperature in (1.0, 0.38, 0.0)
+        for value in (1.0, 0.38, 0.0)
     ]
     study_a[name]["borders"] = points
-    row = _rows(t.borders_table(study_a))[name]
+    row = _rows(temperature.borders_table(study_a))[name]
     first, last = (points[i]["border_sharpness"]["mean"] for i in (0, -1))
     assert _number(row["border sharpness [1/px], T = 0"]) == pytest.approx(last, abs=1e-3)
     assert _number(row["change"]) == pytest.approx(last - first, abs=1e-3)
+
+
+def test_differences_at_another_temperature(study_a: Results) -> None:
+    """Regression has one answer; what was not measured is left out, not shown at T = 0.38."""
+    for run in ("simplified", "simplified-seed1"):
+        study_a[run]["borders"] = []
+    pairs = [(name, "euclidean") for name in ("unbalanced", "rebalanced-ours", "simplified")]
+    rows = _rows(temperature.temperatures_table(study_a, pairs))
+    assert list(rows) == ["unbalanced", "rebalanced-ours"]
+    before = study_a["euclidean"]["test"]["colorfulness"]["mean"]
+    for name, row in rows.items():
+        for point in study_a[name]["borders"]:
+            change = point["colorfulness"]["mean"] - before
+            shown = row[f"colorfulness, T = {point['temperature']:g}"]
+            assert _number(shown) == pytest.approx(change, abs=0.051)
 
 
 def test_the_first_steps_are_those_of_the_curve(study_a: Results) -> None:
