@@ -93,7 +93,7 @@ def difference(results: Results, name: str, baseline: str, metric: str) -> Diffe
     training, by ``seed_variance``.
 
     Returns:
-        None where the two have no such metric of the same test images.
+        None where the two have no such metric of the same test images, or one has no results.
     """
     groups = group_by_experiment(results)
     runs, others = groups.get(name, []), groups.get(baseline, [])
@@ -220,13 +220,17 @@ def _pooled_variance(groups: Sequence[Sequence[Result]], metric: str) -> tuple[f
 def _another_training(
     results: Results, metric: str, seeds: Sequence[tuple[Sequence[Result], int]]
 ) -> list[tuple[float, int]]:
-    """Parts of a variance: what other seeds of these runs, of which so many count, would change."""
-    parts = []
-    for rebalanced in (False, True):
-        share = sum(1 / n for runs, n in seeds if _is_rebalanced(runs) == rebalanced)
-        variance, freedom = seed_variance(results, metric, rebalanced)
-        parts.append((variance * share, freedom))
-    return parts
+    """What another training of the runs would change, as parts of a variance; what rests on the
+    same estimate is one part.
+
+    Args:
+        seeds: the runs of each experiment, and how many of them the mean is over.
+    """
+    shares: dict[tuple[float, int], float] = {}
+    for runs, n in seeds:
+        estimate = seed_variance(results, metric, _is_rebalanced(runs))
+        shares[estimate] = shares.get(estimate, 0.0) + 1 / n
+    return [(variance * share, freedom) for (variance, freedom), share in shares.items()]
 
 
 def _values(tests: Sequence[Mapping[str, Any]], metric: str) -> list[float]:

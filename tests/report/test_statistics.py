@@ -88,6 +88,11 @@ def test_nets_with_and_without_rebalancing_vary_apart(results: Results) -> None:
     test = stats.ttest_ind(*groups, equal_var=False)
     expected = (*test.confidence_interval(0.95), test.pvalue)
     assert tuple(_difference(runs, *names, "psnr"))[1:] == pytest.approx(expected)
+    # One estimate for both has the freedom of one.
+    del runs["euclidean-seed1"]
+    found = _difference(runs, *names, "psnr")
+    error = (np.var(groups[0], ddof=1) * (1 / 2 + 1)) ** 0.5
+    assert (found.low, found.high) == pytest.approx(stats.t.interval(0.95, 1, found.mean, error))
 
 
 def test_a_mean_is_as_uncertain_as_its_images_and_its_seeds(results: Results) -> None:
@@ -149,6 +154,9 @@ def test_of_many_differences_only_some_stand() -> None:
         *(True, False, False, False, False, False)
     ]
     assert decided([0.001, 0.01, 0.02]) == [True] * 3 and decided([math.nan]) == [False]
+    # Benjamini and Yekutieli: times 1 + 1/2 + 1/3.
+    assert decided([0.001, 0.03, 0.045]) == [True] * 3
+    assert decided([0.001, 0.03, 0.045], "by") == [True, False, False]
 
 
 def test_what_is_known_already_is_no_correlation() -> None:
